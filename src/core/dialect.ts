@@ -1,0 +1,101 @@
+/**
+ * One wire format of one operation. A dialect has a side towards clients (read a request, write a reply) and a side
+ * towards upstreams (write a request, read a reply); N dialects are N files, never N × M pairs.
+ */
+import type { GatewayError } from './errors.ts'
+import type { Frame, ReplyEvent, ReplyFacts } from './reply.ts'
+import type { JsonObject, JsonValue, ModelRequest, Operation, ReportUnsupported } from './request.ts'
+
+/** How a streamed reply is cut into events on the wire. */
+export type Framing = 'sse' | 'json-array'
+
+export interface ReplyContext {
+  /** The gateway's id of the exchange; used where the upstream gave no id of its own. */
+  readonly id: string
+  /** The model to name when the upstream named none. */
+  readonly model: string
+  /** Seconds since 1970, where the upstream gave none. */
+  readonly created: number
+  /** The parsed client body: a writer looks up what was asked for (usage in the stream, encoding…). */
+  readonly asked: JsonObject
+}
+
+/** Writes one streamed reply; each call returns the text to send (often nothing, sometimes several events). */
+export interface StreamWriter {
+  write(event: ReplyEvent): string
+  /** The stream's proper end in case of failure: the client must never take it for a finish. */
+  fail(error: GatewayError): string
+}
+
+/** Reads one streamed reply. `data` is an event's payload, already joined over its `data:` lines. */
+export interface StreamReader {
+  read(data: string, event?: string): readonly ReplyEvent[]
+  /** The bytes ended: closes what is open. Throws `upstream_incomplete` if the dialect's terminal event never came. */
+  end(): readonly ReplyEvent[]
+}
+
+/** Looks at frames as they pass on the relay: byte probes first, parsing only what they find. */
+export interface Watcher {
+  readonly facts: ReplyFacts
+  /** Sets `frame.marks` and updates the facts. */
+  look(frame: Frame): void
+}
+
+export interface ClientSide {
+  /** The top-level fields whose types are checked on every request, and whose duplicates are refused. */
+  readonly fields: Readonly<Record<string, FieldType>>
+  /** Content type of a streamed reply. */
+  readonly streamType: string
+  /** Throws `invalid_request` naming the place. Must accept everything the vendor's own API accepts. */
+  readRequest(body: JsonObject): ModelRequest
+  writeBody(events: readonly ReplyEvent[], context: ReplyContext): JsonObject
+  streamWriter(context: ReplyContext): StreamWriter
+  /** Sent while a stream waits for its first content. */
+  readonly ping: string
+  writeError(error: GatewayError, requestId: string): JsonObject
+  /** On the relay: the terminal event of a stream that failed after its head was sent. */
+  failStream(error: GatewayError, requestId: string): string
+}
+
+export interface UpstreamSide {
+  readonly framing: Framing
+  writeRequest(request: ModelRequest, context: WriteContext): JsonObject
+  /** Edits to make on a relayed body (besides the model), e.g. asking for usage in the stream. */
+  relayEdits?(body: JsonObject): Readonly<Record<string, JsonValue>>
+  readBody(body: JsonValue): readonly ReplyEvent[]
+  streamReader(): StreamReader
+  watcher(asked: JsonObject): Watcher
+  /** Facts of an unstreamed body. `error` is set if a 200 carries an error instead of an answer. */
+  factsOf(body: JsonValue): ReplyFacts
+  /** What an error body says, in the vendor's words. */
+  readError(body: JsonValue): UpstreamComplaint
+}
+
+export interface WriteContext {
+  /** The model's name at the upstream. */
+  readonly model: string
+  readonly report: ReportUnsupported
+  /** Output limit to send where the vendor demands one and the client gave none. */
+  readonly maxOutputTokens?: number
+  /** The model takes no assistant message at the end, no image…: what the capability table knows. */
+  readonly provider: string
+}
+
+/** An upstream's complaint, before anyone judged what it means for a retry. */
+export interface UpstreamComplaint {
+  readonly code?: string
+  readonly type?: string
+  readonly message?: string
+  readonly param?: string
+}
+
+export type FieldType = 'string' | 'boolean' | 'integer' | 'number' | 'object' | 'array' | 'string|array'
+
+export interface Dialect {
+  readonly id: string
+  readonly operation: Operation
+  readonly client?: ClientSide
+  readonly upstream?: UpstreamSide
+}
+
+export const defineDialect = (dialect: Dialect): Dialect => dialect

@@ -1,0 +1,37 @@
+/**
+ * The port for every call that leaves the gateway. wire/egress implements it: one guard, one set of timeouts, no
+ * redirects, bounded bytes, whoever calls.
+ */
+import type { Timeouts } from './exchange.ts'
+
+export interface OutgoingCall {
+  /** The upstream's id: names it in errors, and keeps one pool of connections per origin and upstream. */
+  readonly upstream: string
+  readonly method: 'GET' | 'POST' | 'DELETE'
+  readonly url: string
+  readonly headers: Readonly<Record<string, string>>
+  readonly body?: Buffer | readonly Buffer[]
+  readonly streamed: boolean
+  readonly timeouts: Timeouts
+  readonly signal: AbortSignal
+  /** Link-local and metadata addresses that an instance administrator allowed by name. */
+  readonly allowHosts?: readonly string[]
+}
+
+export interface IncomingReply {
+  readonly status: number
+  /** Lower case; a repeated header is joined with `, `. */
+  readonly headers: Readonly<Record<string, string>>
+  /** The decompressed body as it arrives. Returning early closes the connection to the upstream at once. */
+  readonly chunks: AsyncIterable<Buffer>
+  /** Collects the rest, up to `limit` bytes. */
+  collect(limit: number): Promise<Buffer>
+  /** Closes the connection without reading on. */
+  abort(): void
+}
+
+/** Rejects with a GatewayError (`upstream_unreachable`, `upstream_timeout`, `client_closed`…) naming what happened. */
+export interface Egress {
+  send(call: OutgoingCall): Promise<IncomingReply>
+  close(): Promise<void>
+}

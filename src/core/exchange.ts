@@ -1,0 +1,205 @@
+/**
+ * One client request's whole life, from arrival to the last record, and the words for where it may go.
+ * Core writes an exchange; modules read it and answer through their hooks.
+ */
+import type { GatewayError } from './errors.ts'
+import type { NanoUsd } from './money.ts'
+import type { Provider } from './provider.ts'
+import type { FinishReason } from './reply.ts'
+import type { JsonObject, ModelRequest, Operation } from './request.ts'
+import type { Price, Usage } from './usage.ts'
+
+/** Who asks. Named by the credential, never by a header that a client may write. */
+export interface Principal {
+  readonly kind: 'local' | 'proxy' | 'key'
+  /** Stable and not secret: `local`, `proxy`, or the key's public id. */
+  readonly id: string
+  readonly organization?: string
+  readonly team?: string
+  readonly user?: string
+  /** The owner of whatever this principal makes or keeps (cache entries, files): nobody else sees it. */
+  readonly scope: string
+  readonly tags?: readonly string[]
+  readonly permissions?: readonly ('cache' | 'logging' | 'routing')[]
+}
+
+export interface Credential {
+  readonly id: string
+  readonly secret: string
+  readonly weight: number
+}
+
+/** A configured account at a provider, as a snapshot holds it. */
+export interface Upstream {
+  readonly id: string
+  readonly provider: Provider
+  /** Without a trailing slash. */
+  readonly baseUrl: string
+  readonly credentials: readonly Credential[]
+  readonly headers: Readonly<Record<string, string>>
+  readonly options: JsonObject
+  /** Model names it is limited to; absent: whatever it takes. */
+  readonly models?: readonly string[]
+  readonly callerKeys: boolean
+  readonly owner: 'environment' | 'database' | 'file' | 'built-in'
+}
+
+/** Milliseconds; each names itself in the error when it fires. */
+export interface Timeouts {
+  readonly connectMs: number
+  /** First header byte of a streamed reply, and of an unstreamed one. */
+  readonly headersStreamedMs: number
+  readonly headersUnstreamedMs: number
+  readonly firstContentMs: number
+  readonly idleMs: number
+  readonly totalMs: number
+}
+export const TIMEOUTS: Timeouts = {
+  connectMs: 5_000,
+  headersStreamedMs: 60_000,
+  headersUnstreamedMs: 600_000,
+  firstContentMs: 300_000,
+  idleMs: 300_000,
+  totalMs: 3_600_000,
+}
+
+/** One candidate. */
+export interface Target {
+  readonly upstream: Upstream
+  /** The model's name there. */
+  readonly model: string
+  readonly price?: Price
+  readonly weight: number
+  /** Top-level body fields: set if absent, and set whatever the client said. Named in the client's dialect. */
+  readonly defaults?: JsonObject
+  readonly overrides?: JsonObject
+}
+
+export interface RetryPolicy {
+  /** Calls in all, over all targets. */
+  readonly attempts: number
+  /** Calls to one target before the next is tried. */
+  readonly attemptsPerTarget: number
+  readonly firstBackoffMs: number
+  readonly maxBackoffMs: number
+  /** A `Retry-After` up to this is waited for; a longer one sends the exchange elsewhere. */
+  readonly maxRetryAfterMs: number
+  /** No new attempt starts later than this after arrival. */
+  readonly totalMs: number
+}
+export const ONE_ATTEMPT: RetryPolicy = {
+  attempts: 1,
+  attemptsPerTarget: 1,
+  firstBackoffMs: 0,
+  maxBackoffMs: 0,
+  maxRetryAfterMs: 0,
+  totalMs: 3_600_000,
+}
+
+/** The ordered choice for this exchange. `via` says which rule found it. */
+export interface Plan {
+  readonly via: 'route' | 'alias' | 'upstream' | 'catalog' | 'none'
+  readonly targets: readonly Target[]
+  readonly retry: RetryPolicy
+  readonly timeouts: Timeouts
+  readonly unsupported: 'reject' | 'drop'
+}
+
+export type AttemptOutcome = 'done' | 'failed' | 'client_cancel' | 'cancelled' | 'partial' | 'in-doubt'
+
+/** One call to one target, as it is booked. */
+export interface Attempt {
+  /** Unique for ever; the ledger's two rows share it. */
+  readonly id: number
+  readonly number: number
+  readonly target: Target
+  readonly credential: string | undefined
+  /** Milliseconds since 1970. */
+  readonly startedAt: number
+  held: NanoUsd
+  status?: number
+  outcome?: AttemptOutcome
+  error?: GatewayError
+  usage?: Usage
+  cost?: NanoUsd
+  finish?: FinishReason
+  /** The model the upstream says it served. */
+  servedModel?: string
+  upstreamRequestId?: string
+  headersMs?: number
+  firstContentMs?: number
+  totalMs?: number
+}
+
+/** One line of the decision trace: what was decided where, why, and what it cost. */
+export interface Decision {
+  readonly phase: string
+  readonly module: string
+  readonly decision: string
+  readonly reason?: string
+  readonly microseconds?: number
+  /** Only observed: this is what would have happened. */
+  readonly observed?: true
+}
+
+export type Outcome = 'done' | 'refused' | 'failed' | 'client_cancel' | 'partial'
+
+export interface Exchange {
+  readonly id: string
+  /** Milliseconds since 1970. */
+  readonly arrivedAt: number
+  /** performance.now() at arrival, for durations. */
+  readonly started: number
+  readonly revision: number
+  readonly operation: Operation
+  /** The client's dialect. */
+  readonly dialect: string
+  readonly path: string
+  /** The public name that was asked for. */
+  readonly model: string
+  readonly stream: boolean
+  readonly headers: Readonly<Record<string, string | undefined>>
+  readonly body: Buffer
+  /** The parsed body. Its objects came from JSON.parse: `__proto__` is data in it, not a prototype. */
+  readonly json: JsonObject
+  readonly peer: string
+  /** Aborted when the client leaves, the gateway stops, or an administrator ends it. */
+  readonly signal: AbortSignal
+  /** The request in the gateway's own form, read on first use. Throws `invalid_request`. */
+  request(): ModelRequest
+
+  principal?: Principal
+  plan?: Plan
+  /** The request after all `transform` hooks, if any changed it. */
+  transformed?: ModelRequest
+  readonly attempts: Attempt[]
+  readonly trace: Decision[]
+  /** What no target's dialect could carry. */
+  readonly unsupported: Set<string>
+  /** Cache verdict for the header, set by the module that keeps replies. */
+  cache?: 'hit' | 'miss' | 'bypass'
+  /** Seconds since the kept reply was stored. */
+  cacheAgeSeconds?: number
+  /** How many bytes of the answer a books module wants to keep; core keeps them in `replyBody`. */
+  keepReplyBytes: number
+  replyBody: Buffer[]
+  /** Estimated input tokens, from the size of the body. */
+  readonly inputEstimate: number
+  /** Set once, when everything is over. */
+  ended?: Ended
+}
+
+export interface Ended {
+  readonly outcome: Outcome
+  readonly status: number
+  readonly error?: GatewayError
+  /** Over all attempts. */
+  readonly usage: Usage
+  readonly cost: NanoUsd
+  /** An attempt without a price: the cost says nothing. */
+  readonly unpriced: boolean
+  readonly totalMs: number
+  readonly firstContentMs?: number
+  /** What the gateway itself took: total less the time spent waiting for upstreams. */
+  readonly overheadMs: number
+}

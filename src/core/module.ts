@@ -1,0 +1,166 @@
+/**
+ * The contract of a feature that can be switched off. A module is a definition (data) whose `start` turns settings into
+ * hooks; the pipeline compiles the hooks of all modules that are on. A module that is off is not there at all.
+ */
+import type { Static, TObject } from 'typebox'
+import type { ErrorDetails, ErrorKind } from './errors.ts'
+import type { Attempt, Exchange, Plan, Principal, Target } from './exchange.ts'
+import type { NanoUsd } from './money.ts'
+import type { Reply, ReplyEvent } from './reply.ts'
+import type { ModelRequest } from './request.ts'
+import type { Mode, ScopedCache, Tables, TablesDefinition } from './store.ts'
+import type { Usage } from './usage.ts'
+
+export type Awaitable<T> = T | Promise<T>
+
+/** When a hook runs, in this order. */
+export const PHASES = [
+  'authenticate',
+  'route',
+  'admit',
+  'transform',
+  'call',
+  'attempt',
+  'meter',
+  'stream',
+  'settle',
+  'record',
+] as const
+export type Phase = (typeof PHASES)[number]
+
+/** How deep in the onion. Requests go down this list, replies climb back up. */
+export const LAYERS = ['identity', 'limits', 'routing', 'content', 'memory', 'books'] as const
+export type Layer = (typeof LAYERS)[number]
+
+/** Phases that can run without effect. A module is observable if it hooks nothing else. */
+export const OBSERVABLE: readonly Phase[] = ['route', 'admit', 'transform', 'meter', 'stream']
+
+/** Something taken before the call. Core closes every hold exactly once, however the exchange ends. */
+export interface Hold {
+  /** Bytes went upstream: the final cost and usage over all attempts. */
+  settle(cost: NanoUsd, usage: Usage): Awaitable<void>
+  /** Nothing was used. */
+  release(): Awaitable<void>
+}
+
+/** What `admit` may do besides taking a hold: make the call smaller, never larger. */
+export interface Narrowed {
+  readonly hold?: Hold
+  readonly maxOutputTokens?: number
+  readonly dropTargets?: readonly Target[]
+}
+
+/** A place in the reply's way out. May hold back, change, split or drop events. */
+export interface Stage {
+  push(event: ReplyEvent): readonly ReplyEvent[]
+  /** The reply is over: what is still held back. */
+  end?(): readonly ReplyEvent[]
+}
+
+/** How far a reply has come: never its text. */
+export interface Progress {
+  readonly bytes: number
+  readonly estimatedOutputTokens: number
+}
+
+export interface Hooks {
+  /** Who is asking? The first module that knows ends the search; a refusal ends the exchange. */
+  authenticate(x: Exchange): Awaitable<Principal | undefined>
+  /** Where may it go? Each module refines the plan. */
+  route(x: Exchange, plan: Plan): Awaitable<Plan>
+  /** May they? All must agree; what was taken comes back as a hold. */
+  admit(x: Exchange): Awaitable<Hold | Narrowed | undefined>
+  /** What exactly is asked? Returns the same object where nothing changes. */
+  transform(x: Exchange, request: ModelRequest): Awaitable<ModelRequest>
+  /** Around all attempts together. `signal` replaces the exchange's own, where the call must outlive its client. */
+  call(x: Exchange, next: (signal?: AbortSignal) => Promise<Reply>): Awaitable<Reply>
+  /** Around one attempt. */
+  attempt(x: Exchange, attempt: Attempt, next: () => Promise<Reply>): Awaitable<Reply>
+  /** After each batch of the reply. Throws a refusal to end it. */
+  meter(x: Exchange, progress: Progress): void
+  /** Asked once a reply. */
+  stream(x: Exchange): Stage | undefined
+  /** Exactly once, after the last attempt is booked and before the client has the end of its answer. */
+  settle(x: Exchange): Awaitable<void>
+  /** After the answer, in batches. */
+  record(ended: readonly Exchange[]): Awaitable<void>
+}
+
+export type FaultMode = 'open' | 'closed'
+
+/** All a module may touch, fenced to its id. */
+export interface Host {
+  readonly log: Log
+  readonly metrics: Metrics
+  /** Milliseconds since 1970. */
+  now(): number
+  /** Throws a refusal with a code of the module's own catalogue. */
+  refuse(code: string, details?: ErrorDetails): never
+  /** Kept replies, always of one owner. */
+  cacheOf(scope: string): ScopedCache
+  /** The module's own tables; throws if it defined none. */
+  readonly tables: Tables
+  readonly jobs: Jobs
+  /** What outlives a settings change: counters, averages, queues in memory, kept by core under the module's id. */
+  readonly memory: Map<string, unknown>
+}
+export interface Log {
+  debug(message: string, facts?: object): void
+  info(message: string, facts?: object): void
+  warn(message: string, facts?: object): void
+  error(message: string, facts?: object): void
+}
+export interface Metrics {
+  counter(name: string, help: string): { add(n?: number): void }
+  gauge(name: string, help: string, read: () => number): void
+}
+/** Timers that stop with the module. */
+export interface Jobs {
+  every(ms: number, work: () => Awaitable<void>): void
+}
+
+/** An administrative route of a module, as data: 404 `module_disabled` while it is off. */
+export interface AdminRoute {
+  readonly method: 'GET' | 'POST' | 'PUT' | 'DELETE'
+  /** Below `/api/`. */
+  readonly path: string
+  readonly summary: string
+  readonly query?: TObject
+  readonly body?: TObject
+  readonly answer: TObject
+  readonly example: object
+  handle(host: Host, call: AdminCall): Awaitable<unknown>
+}
+export interface AdminCall {
+  readonly params: Readonly<Record<string, string>>
+  readonly query: Readonly<Record<string, unknown>>
+  readonly body: unknown
+}
+
+export interface Module<Settings extends TObject = TObject> {
+  /** The folder's name; prefix of its error codes, metrics and tables. */
+  readonly id: string
+  /** One sentence, for the list, the docs and the console. */
+  readonly summary: string
+  readonly layer: Layer
+  /** Ids within the same layer, only where the order matters. */
+  readonly after?: readonly string[]
+  /** Must be on for this one to be on. */
+  readonly requires?: readonly string[]
+  /** What it is before anybody said anything. */
+  readonly default: Mode
+  readonly settings: Settings
+  /** If it breaks or is late: go on without it, or stop the exchange. */
+  readonly fault: FaultMode
+  /** Milliseconds one hook may take before that counts as a fault. */
+  readonly patienceMs?: number
+  readonly errors?: Readonly<Record<string, ErrorKind>>
+  readonly tables?: TablesDefinition
+  readonly admin?: readonly AdminRoute[]
+  /** What a schema cannot say. Pure: no input or output. Each problem as a sentence. */
+  check?(settings: Static<Settings>): readonly string[]
+  /** Runs on every settings change; the old hooks are stopped when their last exchange has ended. */
+  start(host: Host, settings: Static<Settings>): Awaitable<Partial<Hooks> & { stop?(): Awaitable<void> }>
+}
+
+export const defineModule = <Settings extends TObject>(module: Module<Settings>): Module<Settings> => module

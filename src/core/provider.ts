@@ -1,0 +1,49 @@
+/**
+ * A vendor's definition: where it is, how to sign, which dialect each of its endpoints speaks, its environment
+ * variables and quirks. An OpenAI-compatible one is about ten lines of data.
+ */
+import type { UpstreamComplaint } from './dialect.ts'
+import type { ErrorCode } from './errors.ts'
+
+export interface EndpointCall {
+  /** The model's name at the upstream, already safe to stand in a path. */
+  readonly model: string
+  readonly stream: boolean
+}
+/** Appended to the base URL. */
+export type Endpoint = string | ((call: EndpointCall) => string)
+
+export interface Provider {
+  /** The file's name, and the id of the upstream that its environment variable makes. */
+  readonly id: string
+  readonly title: string
+  /** Without a trailing slash; OpenAI-compatible ones include their version segment. Absent: must be configured. */
+  readonly baseUrl?: string
+  /** Where a developer gets a key; shown by `doctor` and the docs. */
+  readonly docs?: string
+  /** Variables of the vendor's own SDK. Only LLM-specific ones: never a general credential. */
+  readonly environment?: { readonly key: string; readonly baseUrl?: string }
+  /** Runs on the developer's own machine and needs no key. */
+  readonly local?: boolean
+  /** The headers that carry the credential; absent: `Authorization: Bearer`. */
+  readonly sign?: (secret: string) => Readonly<Record<string, string>>
+  /** Sent with every call. */
+  readonly headers?: Readonly<Record<string, string>>
+  /** Dialect id → endpoint. The first that can serve the operation is used when the client's own is not among them. */
+  readonly speaks: Readonly<Record<string, Endpoint>>
+  /** Path of the free list of models, if there is one. */
+  readonly models?: string
+  /** The price table's name for this vendor; absent: no list price is known. */
+  readonly catalog?: string
+  /** Client request headers that may go to this vendor, besides the general few. */
+  readonly forward?: readonly string[]
+  /** What this vendor means by an error, where its status and code do not say it by the general rules. */
+  readonly classify?: (status: number, complaint: UpstreamComplaint) => ErrorCode | undefined
+  /** The field that carries the output limit, where the vendor refuses the standard one. */
+  readonly quirks?: {
+    /** Does not know `stream_options.include_usage` (it would answer 400). */
+    readonly noStreamOptions?: boolean
+  }
+}
+
+export const defineProvider = (provider: Provider): Provider => provider

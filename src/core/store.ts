@@ -1,0 +1,168 @@
+/**
+ * The ports through which core and modules reach anything that outlives a request. store/local implements them with
+ * SQLite; a cluster implementation will stand beside it. Times are milliseconds since 1970.
+ */
+import type { AttemptOutcome } from './exchange.ts'
+import type { NanoUsd } from './money.ts'
+import type { JsonObject, JsonValue } from './request.ts'
+import type { Usage } from './usage.ts'
+
+/** Who and where a money fact belongs to; the same on both rows of an attempt. */
+export interface LedgerScope {
+  readonly exchange: string
+  readonly revision: number
+  readonly principal: string
+  readonly organization?: string
+  readonly team?: string
+  readonly user?: string
+  readonly endUser?: string
+  /** The public name the client asked for, and what was called. */
+  readonly model: string
+  readonly upstream: string
+  readonly provider: string
+  readonly upstreamModel: string
+}
+
+export interface OpenedRow extends LedgerScope {
+  readonly kind: 'opened'
+  readonly attempt: number
+  readonly at: number
+  readonly held: NanoUsd
+}
+export interface ClosedRow extends LedgerScope {
+  readonly kind: 'closed'
+  readonly attempt: number
+  readonly at: number
+  readonly usage: Usage
+  readonly cost: NanoUsd
+  /** Absent: there was no price, so the cost is 0 and says nothing. */
+  readonly priceVersion?: string
+  readonly outcome: AttemptOutcome
+  readonly status?: number
+  readonly reason?: string
+  readonly servedModel?: string
+  readonly upstreamRequestId?: string
+}
+/** A reply served from what was kept: costs nothing, counts as a request. */
+export interface HitRow extends LedgerScope {
+  readonly kind: 'hit'
+  readonly attempt: number
+  readonly at: number
+  readonly usage: Usage
+}
+export type LedgerRow = OpenedRow | ClosedRow | HitRow
+
+/** Append-only money facts. */
+export interface Ledger {
+  /** A new id for an attempt, never used before, also not before a crash. */
+  nextId(): number
+  /**
+   * Resolves when the row is as durable as configured. Rows appended in one turn commit together.
+   * Rejects with `storage_full` or `storage_unavailable`.
+   */
+  append(row: LedgerRow): Promise<void>
+  /** Why nothing can be written at the moment, if so: new exchanges are refused before anything goes upstream. */
+  readonly trouble: 'storage_full' | 'storage_unavailable' | undefined
+}
+
+/** A module's own rows in a log file: droppable, bounded, written in batches by a worker. */
+export interface Journal {
+  /** Never waits and never throws; what does not fit is dropped and counted. */
+  append(rows: readonly JsonObject[]): void
+  readonly dropped: number
+}
+
+/** Named statements a module declares in its `tables.ts`; all values are bound, none is spliced. */
+export interface Tables {
+  /** Runs in the store's worker, read-only. Parameters by name; rows as plain objects. */
+  query(
+    statement: string,
+    parameters?: Readonly<Record<string, SqlValue>>,
+  ): Promise<readonly Record<string, SqlValue>[]>
+  run(statement: string, parameters?: Readonly<Record<string, SqlValue>>): Promise<{ readonly changes: number }>
+  /** Executes the statement once for each row, in one transaction per batch. Droppable (see Journal). */
+  journal(statement: string): Journal
+}
+export type SqlValue = null | string | number | bigint | Uint8Array
+
+/** What a module keeps in a file of its own. `file` names the database it shares with others of its kind. */
+export interface TablesDefinition {
+  readonly file: 'logs' | 'stockyard' | 'audit'
+  /** Numbered from 1, applied in order, never edited once released. */
+  readonly migrations: readonly string[]
+  readonly statements: Readonly<Record<string, string>>
+}
+
+/** Kept replies of one scope. There is no form of the cache that is not somebody's. */
+export interface ScopedCache {
+  get(key: string): CacheEntry | undefined
+  set(key: string, entry: CacheEntry, ttlMs: number): void
+  delete(key: string): void
+}
+export interface CacheEntry {
+  readonly meta: JsonObject
+  readonly body: Buffer
+  readonly storedAt: number
+}
+
+/** Everything that is compiled, versioned and rolled back as a whole. Also the shape of `stockyard.yaml`. */
+export interface Configuration {
+  readonly modules: Readonly<Record<string, ModuleConfiguration>>
+  readonly upstreams: Readonly<Record<string, UpstreamConfiguration>>
+  readonly routes: Readonly<Record<string, RouteConfiguration>>
+  readonly aliases: Readonly<Record<string, AliasConfiguration>>
+  readonly prices: Readonly<Record<string, readonly PriceConfiguration[]>>
+}
+export interface ModuleConfiguration {
+  readonly mode: Mode
+  readonly settings: JsonObject
+}
+export type Mode = 'off' | 'observe' | 'enforce'
+export interface UpstreamConfiguration {
+  readonly provider: string
+  readonly baseUrl?: string
+  readonly options?: JsonObject
+  /** Secrets are kept sealed elsewhere, under (upstream id, credential id). */
+  readonly credentials?: readonly { readonly id: string; readonly weight?: number }[]
+  readonly headers?: Readonly<Record<string, string>>
+  readonly models?: readonly string[]
+  readonly callerKeys?: boolean
+  readonly allowHosts?: readonly string[]
+}
+export interface TargetConfiguration {
+  readonly upstream: string
+  readonly model: string
+  readonly weight?: number
+  readonly defaults?: JsonObject
+  readonly overrides?: JsonObject
+}
+export interface RouteConfiguration {
+  readonly strategy?: 'priority'
+  readonly targets: readonly TargetConfiguration[]
+  readonly unsupported?: 'reject' | 'drop'
+  readonly timeouts?: Readonly<Record<string, number>>
+}
+/** The name may end in `*`. `model` is a public name or `upstream/model`; its `*` takes what the name's matched. */
+export interface AliasConfiguration {
+  readonly model: string
+  readonly defaults?: JsonObject
+  readonly overrides?: JsonObject
+}
+/** Dollars per million tokens as decimal strings, from a date on. Keyed by `upstream/model` or `model`. */
+export interface PriceConfiguration {
+  readonly from?: string
+  readonly rates: Readonly<Record<string, string>>
+  readonly perRequest?: string
+  readonly perCall?: Readonly<Record<string, string>>
+}
+
+export const EMPTY_CONFIGURATION: Configuration = { modules: {}, upstreams: {}, routes: {}, aliases: {}, prices: {} }
+
+export interface Revision {
+  readonly id: number
+  readonly at: number
+  readonly actor: string
+  readonly action: string
+  readonly before: JsonValue
+  readonly after: JsonValue
+}
