@@ -7,7 +7,7 @@ import type { NanoUsd } from './money.ts'
 import type { Provider } from './provider.ts'
 import type { FinishReason } from './reply.ts'
 import type { JsonObject, ModelRequest, Operation } from './request.ts'
-import type { Price, Usage } from './usage.ts'
+import type { Usage } from './usage.ts'
 
 /** Who asks. Named by the credential, never by a header that a client may write. */
 export interface Principal {
@@ -68,7 +68,6 @@ export interface Target {
   readonly upstream: Upstream
   /** The model's name there. */
   readonly model: string
-  readonly price?: Price
   readonly weight: number
   /** Top-level body fields: set if absent, and set whatever the client said. Named in the client's dialect. */
   readonly defaults?: JsonObject

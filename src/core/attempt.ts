@@ -1,0 +1,353 @@
+/**
+ * One call to one target: builds the bytes (relay or translation), books it, sends it, judges the answer, and peeks
+ * into a stream until its first content, so that whatever goes wrong before that can still go elsewhere.
+ */
+import type { Books } from './books.ts'
+import { upstreamError } from './classify.ts'
+import type { Dialect, UpstreamSide, Watcher } from './dialect.ts'
+import type { IncomingReply } from './egress.ts'
+import { failure, GatewayError } from './errors.ts'
+import type { Attempt, Exchange, Plan, Target } from './exchange.ts'
+import { type Frame, MARK, type Reply, type ReplyFacts } from './reply.ts'
+import type { JsonObject, JsonValue, ModelRequest } from './request.ts'
+import type { Wire } from './wire.ts'
+
+export interface AttemptPorts {
+  readonly wire: Wire
+  readonly dialects: ReadonlyMap<string, Dialect>
+  outputLimitOf(model: string): number | undefined
+  now(): number
+  readonly version: string
+}
+
+/** An unstreamed body, an error body, and what is held back of a stream before its first content. */
+const MOST_BODY = 128 * 1024 * 1024
+const MOST_ERROR = 1024 * 1024
+const MOST_PEEKED_FRAMES = 64
+const MOST_PEEKED_BYTES = 256 * 1024
+
+/** The dialect to speak with this target: the client's own if it can be relayed, else the first that does the work. */
+export function dialectFor(x: Exchange, target: Target, dialects: ReadonlyMap<string, Dialect>): Dialect | undefined {
+  const { speaks } = target.upstream.provider
+  if (Object.hasOwn(speaks, x.dialect)) return dialects.get(x.dialect)
+  for (const id of Object.keys(speaks)) {
+    const dialect = dialects.get(id)
+    if (dialect?.operation === x.operation && dialect.upstream) return dialect
+  }
+  return undefined
+}
+
+/** The body's top-level fields as this target is to get them. */
+function parameters(x: Exchange, target: Target): Record<string, JsonValue | undefined> {
+  const edits: Record<string, JsonValue | undefined> = {}
+  for (const [name, value] of Object.entries(target.defaults ?? {})) {
+    if (!Object.hasOwn(x.json, name)) edits[name] = value
+  }
+  return Object.assign(edits, target.overrides)
+}
+
+function requestFor(x: Exchange, target: Target, read: (json: JsonObject) => ModelRequest): ModelRequest {
+  const edits = parameters(x, target)
+  if (Object.keys(edits).length === 0) return x.transformed ?? x.request()
+  if (!x.transformed) return read({ ...x.json, ...edits })
+  // A module rewrote the request: read the parameters alone, and lay them over what it made.
+  const { operation, model, stream, messages, input, rest, ...changed } = read({
+    model: x.model,
+    ...(x.operation === 'chat' ? { messages: [] } : { input: '' }),
+    ...edits,
+  }) as unknown as Record<string, unknown>
+  return { ...x.transformed, ...changed } as unknown as ModelRequest
+}
+
+function bodyFor(
+  x: Exchange,
+  plan: Plan,
+  target: Target,
+  dialect: Dialect,
+  side: UpstreamSide,
+  ports: AttemptPorts,
+): readonly Buffer[] {
+  if (dialect.id === x.dialect && !x.transformed) {
+    const edits = parameters(x, target)
+    if (target.model !== x.json.model) edits.model = target.model
+    const more = target.upstream.provider.quirks?.noStreamOptions ? undefined : side.relayEdits?.(x.json)
+    if (more) Object.assign(edits, more)
+    return Object.keys(edits).length === 0 ? [x.body] : ports.wire.splice(x.body, edits)
+  }
+  const client = ports.dialects.get(x.dialect)?.client
+  if (!client) throw failure('not_found', { what: `dialect "${x.dialect}"` })
+  const request = requestFor(x, target, (json) => client.readRequest(json))
+  const limit = ports.outputLimitOf(target.model)
+  const lost: string[] = []
+  const body = side.writeRequest(request, {
+    model: target.model,
+    provider: target.upstream.provider.id,
+    report: (what) => lost.push(what),
+    ...(limit === undefined ? {} : { maxOutputTokens: limit }),
+  })
+  if (lost.length > 0) {
+    if (plan.unsupported === 'reject') throw failure('unsupported_parameter', { what: lost.join(', ') })
+    for (const what of lost) x.unsupported.add(what)
+  }
+  return [Buffer.from(JSON.stringify(body))]
+}
+
+function credentialFor(x: Exchange, plan: Plan, target: Target): { id: string; secret: string } | undefined {
+  const { upstream } = target
+  if (upstream.callerKeys && plan.via === 'upstream' && x.principal?.kind === 'local') {
+    const sent = /^Bearer\s+(\S+)$/i.exec(x.headers.authorization ?? '')?.[1] ?? x.headers['x-api-key']
+    if (sent) return { id: 'caller', secret: sent }
+  }
+  return upstream.credentials[0]
+}
+
+export async function callTarget(
+  x: Exchange,
+  plan: Plan,
+  target: Target,
+  books: Books,
+  ports: AttemptPorts,
+  signal: AbortSignal,
+  around: (attempt: Attempt, core: () => Promise<Reply>) => Promise<Reply>,
+): Promise<Reply> {
+  const dialect = dialectFor(x, target, ports.dialects)
+  const side = dialect?.upstream
+  if (!dialect || !side) {
+    throw failure(
+      'no_target',
+      { problem: `upstream "${target.upstream.id}" has no endpoint for ${x.operation}` },
+      undefined,
+      { status: 400, blame: 'client', retry: 'elsewhere' },
+    )
+  }
+  const { provider } = target.upstream
+  const endpoint = provider.speaks[dialect.id]
+  if (endpoint === undefined) throw failure('no_target', { problem: `no endpoint for ${dialect.id}` })
+  const body = bodyFor(x, plan, target, dialect, side, ports)
+  const credential = credentialFor(x, plan, target)
+  const path = typeof endpoint === 'string' ? endpoint : endpoint({ model: target.model, stream: x.stream })
+  const headers = ports.wire.upstreamHeaders(x.headers, provider.forward ?? [])
+  headers['content-type'] = 'application/json'
+  headers['user-agent'] = `stockyard/${ports.version}`
+  Object.assign(headers, provider.headers, target.upstream.headers)
+  if (credential) Object.assign(headers, sign(provider.sign, credential.secret))
+
+  const attempt = await books.open(target, credential?.id)
+  return around(attempt, async () => {
+    const sentAt = performance.now()
+    let incoming: IncomingReply
+    try {
+      incoming = await ports.wire.egress.send({
+        upstream: target.upstream.id,
+        method: 'POST',
+        url: target.upstream.baseUrl + path,
+        headers,
+        body,
+        streamed: x.stream,
+        timeouts: plan.timeouts,
+        signal,
+      })
+    } catch (error) {
+      throw closeFailed(books, attempt, undefined, error, sentAt)
+    }
+    attempt.status = incoming.status
+    attempt.headersMs = performance.now() - sentAt
+    const requestId = incoming.headers['x-request-id'] ?? incoming.headers['request-id']
+    if (requestId !== undefined) attempt.upstreamRequestId = requestId.slice(0, 200)
+    const secrets = credential ? [credential.secret] : []
+    const context: Answered = { x, plan, target, attempt, dialect, side, books, ports, sentAt, secrets, incoming }
+    if (incoming.status < 200 || incoming.status > 299) throw await complaint(context)
+    const type = incoming.headers['content-type'] ?? ''
+    return x.stream && /event-stream/i.test(type) ? streamed(context, signal) : unstreamed(context, type)
+  })
+}
+
+interface Answered {
+  readonly x: Exchange
+  readonly plan: Plan
+  readonly target: Target
+  readonly attempt: Attempt
+  readonly dialect: Dialect
+  readonly side: UpstreamSide
+  readonly books: Books
+  readonly ports: AttemptPorts
+  readonly sentAt: number
+  readonly secrets: readonly string[]
+  readonly incoming: IncomingReply
+}
+
+const sign = (own: ((secret: string) => Readonly<Record<string, string>>) | undefined, secret: string) =>
+  own ? own(secret) : { authorization: `Bearer ${secret}` }
+
+function closeFailed(books: Books, attempt: Attempt, facts: ReplyFacts | undefined, error: unknown, sentAt: number) {
+  const known = error instanceof GatewayError ? error : failure('internal_error', { id: 'attempt' }, error)
+  attempt.totalMs = performance.now() - sentAt
+  const left = known.code === 'client_closed'
+  books.close(attempt, left ? 'client_cancel' : facts && facts.textBytes > 0 ? 'partial' : 'failed', facts, known)
+  return known
+}
+
+/** An error status: read what the vendor says, and judge it. */
+async function complaint(a: Answered): Promise<GatewayError> {
+  let parsed: JsonValue = null
+  try {
+    parsed = a.ports.wire.parseJson(await a.incoming.collect(MOST_ERROR))
+  } catch (error) {
+    if (error instanceof GatewayError && error.code === 'client_closed') {
+      return closeFailed(a.books, a.attempt, undefined, error, a.sentAt)
+    }
+    // Not JSON: an error page of some box in between. Its status says enough.
+  }
+  return closeFailed(a.books, a.attempt, undefined, judged(a, a.incoming.status, parsed), a.sentAt)
+}
+
+function judged(a: Answered, status: number, body: JsonValue): GatewayError {
+  const retryAfterMs = a.ports.wire.retryAfterMs(a.incoming.headers, a.ports.now())
+  const details = {
+    headers: a.ports.wire.clientHeaders(a.incoming.headers),
+    ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
+  }
+  return upstreamError(a.target, status, a.side.readError(body), details, a.secrets)
+}
+
+async function unstreamed(a: Answered, type: string): Promise<Reply> {
+  const { attempt, books, target, ports } = a
+  let facts: ReplyFacts | undefined
+  try {
+    const body = await a.incoming.collect(MOST_BODY)
+    let parsed: JsonValue
+    try {
+      parsed = ports.wire.parseJson(body)
+    } catch {
+      const what = /html/i.test(type) ? 'an HTML page' : body.length === 0 ? 'an empty body' : 'a body that is not JSON'
+      throw failure('upstream_invalid', { upstream: target.upstream.id, problem: what })
+    }
+    facts = a.side.factsOf(parsed)
+    if (facts.error) throw judged(a, statusOf(facts.error), parsed)
+    attempt.totalMs = performance.now() - a.sentAt
+    attempt.firstContentMs = attempt.totalMs
+    books.close(attempt, 'done', facts)
+    const headers = ports.wire.clientHeaders(a.incoming.headers)
+    return { dialect: a.dialect.id, status: a.incoming.status, headers, target, facts, body }
+  } catch (error) {
+    throw closeFailed(books, attempt, facts, error, a.sentAt)
+  }
+}
+
+/** An error that came inside a 200: judged as if its own status had been sent. */
+const statusOf = (error: GatewayError): number => error.kind.status
+
+async function streamed(a: Answered, signal: AbortSignal): Promise<Reply> {
+  const { attempt, books, target, ports, plan } = a
+  const watcher = a.side.watcher(a.x.json)
+  const source = watch(a, watcher)
+  const peeked: (readonly Frame[])[] = []
+  let frames = 0
+  let bytes = 0
+  let tooLate = false
+  const timer = setTimeout(() => {
+    tooLate = true
+    a.incoming.abort()
+  }, plan.timeouts.firstContentMs)
+  try {
+    for (;;) {
+      const { value: batch, done } = await source.next()
+      if (done) break
+      peeked.push(batch)
+      let seen = false
+      for (const frame of batch) {
+        frames++
+        bytes += frame.bytes.length
+        if (frame.marks & (MARK.content | MARK.final)) seen = true
+      }
+      if (seen || frames > MOST_PEEKED_FRAMES || bytes > MOST_PEEKED_BYTES) break
+    }
+  } catch (error) {
+    if (tooLate && !signal.aborted) {
+      const timeoutMs = plan.timeouts.firstContentMs
+      throw failure('upstream_timeout', { upstream: target.upstream.id, what: 'first content', timeoutMs })
+    }
+    throw error
+  } finally {
+    clearTimeout(timer)
+  }
+  attempt.firstContentMs = performance.now() - a.sentAt
+  return {
+    dialect: a.dialect.id,
+    status: a.incoming.status,
+    headers: ports.wire.clientHeaders(a.incoming.headers),
+    target,
+    facts: watcher.facts,
+    batches: { [Symbol.asyncIterator]: () => resumed(peeked, source, books, attempt, watcher) },
+  }
+}
+
+/** What was peeked, then the rest. Leaving it early closes the attempt as left by the client. */
+function resumed(
+  peeked: (readonly Frame[])[],
+  source: AsyncIterator<readonly Frame[], void>,
+  books: Books,
+  attempt: Attempt,
+  watcher: Watcher,
+): AsyncIterator<readonly Frame[], void> {
+  return {
+    next: () => {
+      const batch = peeked.shift()
+      return batch ? Promise.resolve({ value: batch, done: false }) : source.next()
+    },
+    return: async () => {
+      peeked.length = 0
+      books.close(attempt, watcher.facts.complete ? 'done' : 'client_cancel', watcher.facts)
+      await source.return?.()
+      return { value: undefined, done: true }
+    },
+  }
+}
+
+/** The reply's frames, looked at as they pass; its end, proper or not, closes the attempt. */
+async function* watch(a: Answered, watcher: Watcher): AsyncGenerator<readonly Frame[], void> {
+  const { wire } = a.ports
+  const framer = wire.framer(a.side.framing)
+  const { facts } = watcher
+  try {
+    for await (const chunk of a.incoming.chunks) {
+      const frames = framer.push(chunk)
+      if (frames.length === 0) continue
+      for (const frame of frames) watcher.look(frame)
+      if (facts.error) {
+        const parsed = a.secrets.length > 0 ? cleaned(facts.error, a) : facts.error
+        throw parsed
+      }
+      yield frames
+      if (facts.complete && frames.some((f) => f.marks & MARK.terminal)) break
+    }
+    const rest = framer.end()
+    if (rest && !facts.complete) {
+      watcher.look(rest)
+      if (facts.error) throw cleaned(facts.error, a)
+      if (facts.complete) yield [{ bytes: Buffer.concat([rest.bytes, Buffer.from('\n\n')]), marks: rest.marks }]
+    }
+    if (!facts.complete && facts.finish === undefined) {
+      throw failure('upstream_incomplete', { upstream: a.target.upstream.id })
+    }
+    a.attempt.totalMs = performance.now() - a.sentAt
+    a.books.close(a.attempt, 'done', facts)
+  } catch (error) {
+    throw closeFailed(a.books, a.attempt, facts, error, a.sentAt)
+  } finally {
+    a.incoming.abort()
+    if (!a.attempt.outcome) {
+      a.attempt.totalMs = performance.now() - a.sentAt
+      a.books.close(a.attempt, facts.complete ? 'done' : 'client_cancel', facts)
+    }
+  }
+}
+
+/** An error event of the upstream, judged and stripped of credentials like any other of its errors. */
+function cleaned(error: GatewayError, a: Answered): GatewayError {
+  const said = {
+    ...(error.details.upstreamCode === undefined ? {} : { code: error.details.upstreamCode }),
+    ...(error.details.upstreamMessage === undefined ? {} : { message: error.details.upstreamMessage }),
+  }
+  return upstreamError(a.target, statusOf(error), said, {}, a.secrets)
+}

@@ -1,0 +1,78 @@
+/**
+ * What an upstream's error means: ours to retry here, elsewhere, or the client's own mistake. General rules by status
+ * and by the words most vendors share; a provider's own `classify` goes first. A75: money and credentials are our
+ * trouble, not the client's; a true client error is never retried.
+ */
+import type { UpstreamComplaint } from './dialect.ts'
+import { ERRORS, type ErrorCode, type ErrorDetails, failure, type GatewayError } from './errors.ts'
+import type { Target } from './exchange.ts'
+
+export function classify(status: number, complaint: UpstreamComplaint): ErrorCode {
+  const words = `${complaint.code ?? ''} ${complaint.type ?? ''} ${complaint.message ?? ''}`.toLowerCase()
+  if (/insufficient_quota|billing|credit balance|exceeded your current quota|payment required/.test(words)) {
+    return 'upstream_quota'
+  }
+  switch (status) {
+    case 401:
+    case 403:
+      return 'upstream_credentials'
+    case 402:
+      return 'upstream_quota'
+    case 404:
+      return 'upstream_model_missing'
+    case 408:
+      return 'upstream_timeout'
+    case 429:
+      return 'upstream_rate_limited'
+    case 503:
+    case 529:
+      return 'upstream_overloaded'
+  }
+  if (/model_not_found|model_not_available|decommissioned/.test(words)) return 'upstream_model_missing'
+  if (/overloaded/.test(words)) return 'upstream_overloaded'
+  return status >= 500 || status < 400 ? 'upstream_error' : 'upstream_rejected'
+}
+
+const PASSED_STATUS = new Set([400, 409, 413, 415, 422, 424, 451])
+
+/** The error a client sees. `secrets` are the credentials that must not be echoed (some vendors repeat the key). */
+export function upstreamError(
+  target: Target,
+  status: number,
+  complaint: UpstreamComplaint,
+  details: ErrorDetails,
+  secrets: readonly string[],
+): GatewayError {
+  const code = target.upstream.provider.classify?.(status, complaint) ?? classify(status, complaint)
+  const message = complaint.message === undefined ? undefined : redact(complaint.message, secrets).slice(0, 2_000)
+  const kind = ERRORS[code]
+  const patch =
+    code === 'upstream_rejected' && PASSED_STATUS.has(status)
+      ? { status, ...(message ? { message } : {}) }
+      : code === 'upstream_error' && status >= 500 && status !== 501
+        ? { status: status === 500 ? 500 : kind.status }
+        : undefined
+  return failure(
+    code,
+    {
+      upstream: target.upstream.id,
+      model: target.model,
+      problem: message ? `status ${status}: ${message}` : `status ${status}`,
+      what: 'answer',
+      upstreamStatus: status,
+      ...(complaint.code === undefined ? {} : { upstreamCode: redact(String(complaint.code), secrets).slice(0, 200) }),
+      ...(complaint.param === undefined ? {} : { param: redact(String(complaint.param), secrets).slice(0, 200) }),
+      ...(message === undefined ? {} : { upstreamMessage: message }),
+      ...details,
+    },
+    undefined,
+    patch,
+  )
+}
+
+/** Vendors repeat keys whole or cut in the middle (`sk-ab…yz`), so anything key-shaped goes as well. */
+export function redact(text: string, secrets: readonly string[]): string {
+  let clean = text
+  for (const secret of secrets) if (secret.length >= 4) clean = clean.replaceAll(secret, '[credential]')
+  return clean.replace(/\b(?:sk|gsk|xai|pplx|key|AIza)[-_A-Za-z0-9*.]{8,}/g, '[credential]')
+}

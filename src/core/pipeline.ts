@@ -1,0 +1,248 @@
+/**
+ * Compiles the hooks of all modules that are on into one array per phase, and runs each phase. The only place that
+ * knows layers, order and what a phase does with its hooks; carrying an exchange through all of it is engine.ts.
+ */
+import { failure, GatewayError, Refusal } from './errors.ts'
+import type { Attempt, Exchange, Plan, Principal, Target } from './exchange.ts'
+import { type Bound, guarded, type HookCounts, hookCounts, isPromise, judge, unavailable } from './faults.ts'
+import { type Hold, type Hooks, LAYERS, type Module, type Narrowed, PHASES, type Phase, type Stage } from './module.ts'
+import type { Reply } from './reply.ts'
+import type { ModelRequest } from './request.ts'
+
+/** A started module, as a snapshot holds it. */
+export interface Live {
+  readonly module: Module
+  readonly mode: 'observe' | 'enforce'
+  readonly hooks: Partial<Hooks>
+  readonly counts: Readonly<Record<Phase, HookCounts>>
+}
+export const liveCounts = (): Record<Phase, HookCounts> =>
+  Object.fromEntries(PHASES.map((phase) => [phase, hookCounts()])) as Record<Phase, HookCounts>
+
+export type Pipeline = { readonly [P in Phase]: readonly Bound<P>[] }
+
+/** By layer, then by `after`, then by name. Throws on a circle, naming it. */
+export function inOrder<M extends { readonly module: Module }>(modules: readonly M[]): M[] {
+  const sorted = [...modules].sort(
+    (a, b) => LAYERS.indexOf(a.module.layer) - LAYERS.indexOf(b.module.layer) || (a.module.id < b.module.id ? -1 : 1),
+  )
+  const out: M[] = []
+  const visit = (m: M, path: readonly string[]): void => {
+    if (out.includes(m)) return
+    if (path.includes(m.module.id))
+      throw new Error(`modules wait for each other: ${[...path, m.module.id].join(' → ')}`)
+    for (const id of m.module.after ?? []) {
+      const other = sorted.find((o) => o.module.id === id && o.module.layer === m.module.layer)
+      if (other) visit(other, [...path, m.module.id])
+    }
+    out.push(m)
+  }
+  for (const m of sorted) visit(m, [])
+  return out
+}
+
+export function compile(modules: readonly Live[]): Pipeline {
+  const ordered = inOrder(modules)
+  const pick = <P extends Phase>(phase: P): Bound<P>[] =>
+    ordered.flatMap(({ module, mode, hooks, counts }) => {
+      const run = hooks[phase]
+      if (!run) return []
+      return [
+        {
+          id: module.id,
+          phase,
+          fault: module.fault,
+          patienceMs: module.patienceMs ?? 1_000,
+          observe: mode === 'observe',
+          counts: counts[phase],
+          run: run as Hooks[P],
+        },
+      ]
+    })
+  return Object.fromEntries(PHASES.map((phase) => [phase, pick(phase)])) as unknown as Pipeline
+}
+
+/** The first module that knows the caller ends the search. A broken identity module never lets anybody in. */
+export async function authenticate(p: Pipeline, x: Exchange): Promise<Principal | undefined> {
+  for (const hook of p.authenticate) {
+    const found = guarded<Principal | undefined>({ ...hook, fault: 'closed' }, x, undefined, () => hook.run(x))
+    const principal = isPromise(found) ? await found : found
+    if (principal) {
+      x.trace.push({ phase: 'authenticate', module: hook.id, decision: 'known', reason: principal.id })
+      return principal
+    }
+  }
+  return undefined
+}
+
+export async function route(p: Pipeline, x: Exchange, start: Plan): Promise<Plan> {
+  let plan = start
+  for (const hook of p.route) {
+    const before = plan
+    const answer = guarded(hook, x, before, () => hook.run(x, before))
+    const next = isPromise(answer) ? await answer : answer
+    if (next === before) continue
+    const targets = next.targets.map((t) => `${t.upstream.id}/${t.model}`).join(', ')
+    const decision = { phase: 'route', module: hook.id, decision: 'plan', reason: `${next.via}: ${targets}` }
+    x.trace.push(hook.observe ? { ...decision, observed: true } : decision)
+    if (!hook.observe) plan = next
+  }
+  return plan
+}
+
+/** All must agree. What was taken is pushed to `holds` at once, so that whoever ends the exchange gives it back. */
+export async function admit(p: Pipeline, x: Exchange, holds: Hold[], narrow: (by: Narrowed) => void): Promise<void> {
+  for (const hook of p.admit) {
+    const giveBack = (late: Hold | Narrowed | undefined): unknown => holdOf(late)?.release()
+    const answer = guarded<Hold | Narrowed | undefined>(hook, x, undefined, () => hook.run(x), giveBack)
+    if (isPromise(answer) && hook.observe) {
+      // What an observer takes is on counters of its own; nobody waits for it.
+      void answer.then((late) => {
+        const hold = holdOf(late)
+        if (!hold) return
+        if (x.ended) void hold.settle(x.ended.cost, x.ended.usage)
+        else holds.push(hold)
+      })
+      continue
+    }
+    const taken = isPromise(answer) ? await answer : answer
+    const hold = holdOf(taken)
+    if (hold) holds.push(hold)
+    if (taken && !('settle' in taken) && !hook.observe) narrow(taken)
+  }
+}
+const holdOf = (taken: Hold | Narrowed | undefined): Hold | undefined =>
+  taken === undefined ? undefined : 'settle' in taken ? taken : taken.hold
+
+export async function transform(p: Pipeline, x: Exchange): Promise<ModelRequest | undefined> {
+  let request: ModelRequest | undefined
+  for (const hook of p.transform) {
+    const before = request ?? x.request()
+    const answer = guarded(hook, x, before, () => hook.run(x, before))
+    if (hook.observe) {
+      if (isPromise(answer)) void answer.catch(() => {})
+      continue
+    }
+    const next = isPromise(answer) ? await answer : answer
+    if (next !== before) {
+      request = next
+      x.trace.push({ phase: 'transform', module: hook.id, decision: 'changed' })
+    }
+  }
+  return request
+}
+
+/** The onion around all attempts. A broken open layer is peeled off, but never after it has already called inwards. */
+export function around(
+  hooks: readonly Bound<'call'>[],
+  x: Exchange,
+  core: (signal?: AbortSignal) => Promise<Reply>,
+): Promise<Reply> {
+  const step = (i: number, signal: AbortSignal | undefined): Promise<Reply> => {
+    const hook = hooks[i]
+    if (!hook) return core(signal)
+    return layer(
+      hook,
+      x,
+      (next) => hook.run(x, next),
+      (own) => step(i + 1, own ?? signal),
+    )
+  }
+  return step(0, undefined)
+}
+
+export function aroundAttempt(
+  hooks: readonly Bound<'attempt'>[],
+  x: Exchange,
+  attempt: Attempt,
+  core: () => Promise<Reply>,
+): Promise<Reply> {
+  const step = (i: number): Promise<Reply> => {
+    const hook = hooks[i]
+    if (!hook) return core()
+    return layer(
+      hook,
+      x,
+      (next) => hook.run(x, attempt, next),
+      () => step(i + 1),
+    )
+  }
+  return step(0)
+}
+
+async function layer(
+  hook: Bound<Phase>,
+  x: Exchange,
+  run: (next: (signal?: AbortSignal) => Promise<Reply>) => Reply | Promise<Reply>,
+  inwards: (signal?: AbortSignal) => Promise<Reply>,
+): Promise<Reply> {
+  const started = performance.now()
+  let inner: Promise<Reply> | undefined
+  const next = (signal?: AbortSignal): Promise<Reply> => {
+    inner ??= inwards(signal)
+    return inner
+  }
+  try {
+    const reply = await run(next)
+    hook.counts.calls++
+    return reply
+  } catch (error) {
+    if (error instanceof GatewayError && !(error instanceof Refusal)) throw error
+    judge(hook, x, started, undefined, error)
+    return next()
+  }
+}
+
+/** Told after each batch; a refusal ends the reply. */
+export function meter(p: Pipeline, x: Exchange, bytes: number, estimatedOutputTokens: number): void {
+  for (const hook of p.meter) {
+    void guarded<void>(hook, x, undefined, () => hook.run(x, { bytes, estimatedOutputTokens }))
+  }
+}
+
+/** One module's stage of one reply, with its fault mode: taken out when broken and open. */
+export interface BoundStage {
+  readonly hook: Bound<'stream'>
+  readonly stage: Stage
+  broken: boolean
+}
+
+/** The deepest module sees an event first. */
+export function stagesOf(p: Pipeline, x: Exchange): BoundStage[] {
+  const stages: BoundStage[] = []
+  for (const hook of [...p.stream].reverse()) {
+    const stage = guarded<Stage | undefined>(hook, x, undefined, () => hook.run(x))
+    if (isPromise(stage)) throw unavailable(hook.id, new Error('a stream hook must answer at once'))
+    if (stage) stages.push({ hook, stage, broken: false })
+  }
+  return stages
+}
+
+export async function settle(p: Pipeline, x: Exchange, log: (hook: string, error: unknown) => void): Promise<void> {
+  for (const hook of [...p.settle].reverse()) {
+    try {
+      const answer = hook.run(x)
+      if (isPromise(answer)) await answer
+      hook.counts.calls++
+    } catch (error) {
+      hook.counts.faults++
+      log(hook.id, error)
+    }
+  }
+}
+
+export async function record(p: Pipeline, ended: readonly Exchange[], dropped: (hook: string, error: unknown) => void) {
+  for (const hook of p.record) {
+    try {
+      const answer = hook.run(ended)
+      if (isPromise(answer)) await answer
+      hook.counts.calls += ended.length
+    } catch (error) {
+      hook.counts.faults++
+      dropped(hook.id, error)
+    }
+  }
+}
+
+export const noTarget = (problem: string): GatewayError => failure('no_target', { problem })
+export const describeTarget = (t: Target): string => `${t.upstream.id}/${t.model}`
