@@ -1,0 +1,326 @@
+/**
+ * Turns a reply into the bytes its client asked for: streamed or not, in the client's dialect. Relay where the bytes may
+ * pass as they are; translation where the dialects differ, a module's stage must see the text, or a stream is wanted of
+ * a body (or the other way round). Both ways meter, keep, and hold the end back until the books are closed.
+ */
+import type { Books } from './books.ts'
+import { outcomeOf } from './books.ts'
+import type { ClientSide, Dialect, ReplyContext } from './dialect.ts'
+import { failure, GatewayError, Refusal } from './errors.ts'
+import type { Ended, Exchange } from './exchange.ts'
+import { judge, unavailable } from './faults.ts'
+import { type BoundStage, meter, type Pipeline, stagesOf } from './pipeline.ts'
+import { type Frame, MARK, type Reply, type ReplyEvent } from './reply.ts'
+import { estimateTokens, NO_USAGE } from './usage.ts'
+import type { Wire } from './wire.ts'
+
+export interface BodyAnswer {
+  readonly kind: 'body'
+  readonly status: number
+  readonly headers: Readonly<Record<string, string>>
+  readonly body: Buffer
+  readonly ended: Ended
+  readonly reply: Reply
+}
+export interface StreamAnswer {
+  readonly kind: 'stream'
+  readonly status: number
+  readonly headers: Readonly<Record<string, string>>
+  readonly contentType: string
+  /** Groups of whole events. It never throws: a failure is the dialect's own terminal event. */
+  readonly chunks: AsyncIterable<readonly Buffer[]>
+  readonly reply: Reply
+}
+export type Answer = BodyAnswer | StreamAnswer
+
+export interface DeliveryPorts {
+  readonly wire: Wire
+  readonly dialects: ReadonlyMap<string, Dialect>
+}
+
+/** After the finish reason an upstream that neither ends nor says its usage is not waited for longer than this. */
+const GRACE_AFTER_FINISH_MS = 5_000
+
+export async function deliver(
+  x: Exchange,
+  reply: Reply,
+  pipeline: Pipeline,
+  books: Books,
+  ports: DeliveryPorts,
+): Promise<Answer> {
+  const client = ports.dialects.get(x.dialect)?.client
+  const upstream = ports.dialects.get(reply.dialect)?.upstream
+  if (!client || !upstream) throw failure('internal_error', { id: x.id })
+  const stages = stagesOf(pipeline, x)
+  const acting = stages.some(({ hook }) => !hook.observe)
+  const relay = reply.dialect === x.dialect && !acting && x.stream === (reply.batches !== undefined)
+  const job: Delivery = { x, reply, pipeline, books, ports, client, stages, relay }
+  return x.stream ? stream(job) : await body(job)
+}
+
+interface Delivery extends DeliveryPortsHolder {
+  readonly x: Exchange
+  readonly reply: Reply
+  readonly pipeline: Pipeline
+  readonly books: Books
+  readonly client: ClientSide
+  readonly stages: BoundStage[]
+  readonly relay: boolean
+}
+interface DeliveryPortsHolder {
+  readonly ports: DeliveryPorts
+}
+
+const context = ({ x, reply }: Delivery): ReplyContext => ({
+  id: x.id,
+  model: reply.facts.model ?? reply.target.model,
+  created: Math.floor(x.arrivedAt / 1_000),
+  asked: x.json,
+})
+
+/** Events through the stages, deepest first; `undefined` says the reply is over. */
+function climb(job: Delivery, events: readonly ReplyEvent[], over: boolean): readonly ReplyEvent[] {
+  let flow = events
+  for (const step of job.stages) {
+    const out: ReplyEvent[] = []
+    for (const event of flow) out.push(...passed(job, step, event))
+    if (over) out.push(...passed(job, step, undefined))
+    flow = out
+  }
+  return flow
+}
+
+function passed(job: Delivery, step: BoundStage, event: ReplyEvent | undefined): readonly ReplyEvent[] {
+  const untouched = event ? [event] : []
+  if (step.broken) return untouched
+  const started = performance.now()
+  try {
+    const out = event ? step.stage.push(event) : (step.stage.end?.() ?? [])
+    return step.hook.observe ? untouched : out
+  } catch (error) {
+    judge(step.hook, job.x, started, undefined, error)
+    step.broken = true
+    return untouched
+  }
+}
+
+/** Observing stages beside a relay: they read the events, and nothing of what they say is used. */
+function onlooker(job: Delivery): ((frames: readonly Frame[]) => void) | undefined {
+  if (job.stages.length === 0) return undefined
+  const reader = job.ports.dialects.get(job.reply.dialect)?.upstream?.streamReader()
+  if (!reader) return undefined
+  const { wire } = job.ports
+  return (frames) => {
+    for (const frame of frames) {
+      if (wire.isComment(frame.bytes)) continue
+      const { data, event } = wire.payload(frame.bytes)
+      climb(job, reader.read(data, event), false)
+    }
+  }
+}
+
+async function eventsOf(job: Delivery): Promise<readonly ReplyEvent[]> {
+  const { reply, ports } = job
+  const upstream = ports.dialects.get(reply.dialect)?.upstream
+  if (!upstream) throw unavailable(reply.dialect, new Error('no reader'))
+  if (reply.body) return upstream.readBody(ports.wire.parseJson(reply.body))
+  const reader = upstream.streamReader()
+  const events: ReplyEvent[] = []
+  for await (const frames of reply.batches ?? []) {
+    for (const frame of frames) {
+      if (ports.wire.isComment(frame.bytes)) continue
+      const { data, event } = ports.wire.payload(frame.bytes)
+      events.push(...reader.read(data, event))
+    }
+  }
+  events.push(...reader.end())
+  return events
+}
+
+async function body(job: Delivery): Promise<BodyAnswer> {
+  const { x, reply, pipeline, books } = job
+  try {
+    let bytes: Buffer
+    if (job.relay && reply.body) {
+      bytes = reply.body
+      if (job.stages.length > 0) climb(job, await eventsOf(job), true)
+    } else {
+      const events = climb(job, await eventsOf(job), true)
+      bytes = Buffer.from(JSON.stringify(job.client.writeBody(events, context(job))))
+    }
+    meter(pipeline, x, bytes.length, estimateTokens(reply.facts.textBytes))
+    if (x.keepReplyBytes > 0) x.replyBody.push(bytes.subarray(0, x.keepReplyBytes))
+    if (reply.from) books.hit(reply.target, reply.facts.usage ?? NO_USAGE)
+    const ended = await books.finish('done', reply.status)
+    return { kind: 'body', status: reply.status, headers: reply.headers, body: bytes, ended, reply }
+  } catch (error) {
+    const known = asGatewayError(error, x)
+    await books.finish(outcomeOf(known), known.kind.status, known)
+    throw known
+  }
+}
+
+function stream(job: Delivery): StreamAnswer {
+  return {
+    kind: 'stream',
+    status: reply200(job.reply),
+    headers: job.reply.headers,
+    contentType: job.client.streamType,
+    chunks: told(job, job.relay ? relayed(job) : translated(job)),
+    reply: job.reply,
+  }
+}
+const reply200 = (reply: Reply): number => (reply.status >= 200 && reply.status < 300 ? reply.status : 200)
+
+/** What goes out now, and what belongs to the end. */
+interface Portion {
+  readonly now: readonly Buffer[]
+  readonly held: readonly Buffer[]
+  /** More content came after all: what was held goes first. */
+  readonly releases: boolean
+}
+
+async function* relayed(job: Delivery): AsyncGenerator<Portion> {
+  const { reply, ports } = job
+  const watch = onlooker(job)
+  for await (const frames of reply.batches ?? []) {
+    watch?.(frames)
+    let anyFinal = false
+    for (const frame of frames) if (frame.marks & MARK.final) anyFinal = true
+    if (!anyFinal) {
+      yield { now: ports.wire.coalesce(frames, goesOut), held: [], releases: frames.some(isContent) }
+      continue
+    }
+    // Held: everything from the first final frame that no content follows within this batch.
+    let end = frames.length
+    while (end > 0 && !isContent(frames[end - 1] as Frame)) end--
+    let cut = end
+    while (cut < frames.length && !((frames[cut] as Frame).marks & MARK.final)) cut++
+    if (end > 0 && (frames[end - 1] as Frame).marks & MARK.final) cut = end - 1
+    yield {
+      now: ports.wire.coalesce(frames.slice(0, cut), goesOut),
+      held: ports.wire.coalesce(frames.slice(cut), goesOut),
+      releases: frames.slice(0, cut).some(isContent),
+    }
+  }
+}
+const goesOut = (frame: Frame): boolean => (frame.marks & MARK.withhold) === 0
+const isContent = (frame: Frame): boolean => (frame.marks & MARK.content) !== 0
+const FINAL = new Set<ReplyEvent['type']>(['finish', 'usage-report', 'reply-end'])
+
+async function* translated(job: Delivery): AsyncGenerator<Portion> {
+  const { reply, ports } = job
+  const writer = job.client.streamWriter(context(job))
+  const write = (events: readonly ReplyEvent[]): Portion => {
+    let now = ''
+    let held = ''
+    let releases = false
+    for (const event of events) {
+      const text = writer.write(event)
+      if (FINAL.has(event.type)) held += text
+      else if (text) {
+        now += held + text
+        held = ''
+        releases = true
+      }
+    }
+    return { now: now ? [Buffer.from(now)] : [], held: held ? [Buffer.from(held)] : [], releases }
+  }
+  const upstream = ports.dialects.get(reply.dialect)?.upstream
+  if (reply.body || !upstream || !reply.batches) {
+    yield write(climb(job, await eventsOf(job), true))
+    return
+  }
+  const reader = upstream.streamReader()
+  for await (const frames of reply.batches) {
+    const events: ReplyEvent[] = []
+    for (const frame of frames) {
+      if (ports.wire.isComment(frame.bytes)) continue
+      const { data, event } = ports.wire.payload(frame.bytes)
+      events.push(...reader.read(data, event))
+    }
+    yield write(climb(job, events, false))
+  }
+  yield write(climb(job, reader.end(), true))
+}
+
+/** Metering, keeping, the held-back end, and how a stream that fails says so. */
+async function* told(job: Delivery, portions: AsyncGenerator<Portion>): AsyncGenerator<readonly Buffer[]> {
+  const { x, reply, books, pipeline, client } = job
+  let held: Buffer[] = []
+  let bytes = 0
+  let kept = 0
+  let over = false
+  const keep = (out: readonly Buffer[]): readonly Buffer[] => {
+    for (const buffer of out) {
+      bytes += buffer.length
+      if (kept < x.keepReplyBytes) {
+        const part = buffer.subarray(0, x.keepReplyBytes - kept)
+        x.replyBody.push(part)
+        kept += part.length
+      }
+    }
+    return out
+  }
+  try {
+    for (;;) {
+      const next = held.length > 0 ? await withGrace(portions.next()) : await portions.next()
+      if (next === 'grace is over' || next.done) break
+      const portion = next.value
+      let out = portion.now
+      if (held.length > 0) {
+        if (portion.releases) {
+          out = [...held, ...portion.now]
+          held = []
+        } else if (portion.now.length > 0) {
+          held.push(...portion.now)
+          out = []
+        }
+      }
+      held.push(...portion.held)
+      if (out.length > 0) {
+        yield keep(out)
+        if (pipeline.meter.length > 0) meter(pipeline, x, bytes, estimateTokens(reply.facts.textBytes))
+      }
+    }
+    if (reply.from) books.hit(reply.target, reply.facts.usage ?? NO_USAGE)
+    void portions.return(undefined)
+    await books.finish('done', reply.status)
+    over = true
+    if (held.length > 0) yield keep(held)
+  } catch (error) {
+    const known = asGatewayError(error, x)
+    void portions.return(undefined).catch(() => {})
+    const outcome = x.signal.aborted
+      ? 'client_cancel'
+      : bytes > 0 && !(known instanceof Refusal)
+        ? 'partial'
+        : outcomeOf(known)
+    const ended = books.finish(outcome, reply.status, known)
+    over = true
+    await ended
+    if (outcome !== 'client_cancel') yield [Buffer.from(client.failStream(known, x.id))]
+  } finally {
+    if (!over) {
+      void portions.return(undefined).catch(() => {})
+      void books.finish('client_cancel', reply.status, failure('client_closed'))
+    }
+  }
+}
+
+async function withGrace<T>(working: Promise<T>): Promise<T | 'grace is over'> {
+  let timer: NodeJS.Timeout | undefined
+  const grace = new Promise<'grace is over'>((resolve) => {
+    timer = setTimeout(resolve, GRACE_AFTER_FINISH_MS, 'grace is over')
+  })
+  try {
+    return await Promise.race([working, grace])
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+export function asGatewayError(error: unknown, x: Exchange): GatewayError {
+  if (error instanceof GatewayError) return error
+  return failure('internal_error', { id: x.id }, error)
+}

@@ -1,0 +1,164 @@
+/**
+ * Carries one exchange through the compiled pipeline: authenticate → route → admit → transform → call (attempts) →
+ * delivery. Every way out of here has closed the books, or handed the duty to the delivery.
+ */
+import { type AttemptPorts, callTarget, dialectFor } from './attempt.ts'
+import { type Books, openBooks, outcomeOf } from './books.ts'
+import { type Answer, asGatewayError, type DeliveryPorts, deliver } from './deliver.ts'
+import { failure, type GatewayError, Refusal } from './errors.ts'
+import { type Exchange, ONE_ATTEMPT, type Plan, type Principal, type Target } from './exchange.ts'
+import type { Narrowed } from './module.ts'
+import * as phases from './pipeline.ts'
+import type { Reply } from './reply.ts'
+import type { Snapshot } from './snapshot.ts'
+import type { Ledger } from './store.ts'
+
+export interface EnginePorts extends AttemptPorts, DeliveryPorts {
+  readonly ledger: Ledger
+  /** Core's own answer to who asks, after the identity modules: the proxy key, a local caller. Throws a 401 else. */
+  identify(x: Exchange, snapshot: Snapshot): Principal
+  over(x: Exchange, snapshot: Snapshot): void
+  fault(what: string, error: unknown): void
+}
+
+/** `signal` of the exchange ends it. Rejects with a GatewayError, after the books are closed. */
+export async function run(x: Exchange, snapshot: Snapshot, ports: EnginePorts): Promise<Answer> {
+  const { pipeline } = snapshot
+  const books = openBooks(x, {
+    ledger: ports.ledger,
+    priceOf: snapshot.priceOf,
+    now: ports.now,
+    settle: (over) => phases.settle(pipeline, over, ports.fault),
+    over: (over) => ports.over(over, snapshot),
+    fault: ports.fault,
+  })
+  try {
+    x.principal = (await phases.authenticate(pipeline, x)) ?? ports.identify(x, snapshot)
+    let plan = await planFor(x, snapshot, ports)
+    const narrow = (by: Narrowed): void => {
+      plan = narrowed(plan, by)
+    }
+    if (ports.ledger.trouble) throw failure(ports.ledger.trouble, { problem: 'see /health/ready' })
+    await phases.admit(pipeline, x, books.holds, narrow)
+    if (plan.targets.length === 0) throw phases.noTarget('every target was ruled out by a policy')
+    x.plan = plan
+    if (pipeline.transform.length > 0) {
+      const transformed = await phases.transform(pipeline, x)
+      if (transformed) x.transformed = transformed
+    }
+    const reply = await phases.around(pipeline.call, x, (signal) => tryEach(x, snapshot, books, ports, signal))
+    return await deliver(x, reply, pipeline, books, ports)
+  } catch (error) {
+    const known = asGatewayError(error, x)
+    if (known.code === 'internal_error') ports.fault('exchange', known.cause ?? known)
+    await books.finish(x.signal.aborted ? 'client_cancel' : outcomeOf(known), known.kind.status, known)
+    throw known
+  }
+}
+
+/** The route phase; also what `explain` asks. Throws `model_not_found` or, where no target does this work, a 400. */
+export async function planFor(x: Exchange, snapshot: Snapshot, ports: Pick<EnginePorts, 'dialects'>): Promise<Plan> {
+  const plan = await phases.route(snapshot.pipeline, x, snapshot.names.resolve(x.model))
+  if (plan.targets.length === 0) {
+    const near = snapshot.names.nearest(x.model)
+    const nearest = near.length > 0 ? ` Did you mean ${near.map((n) => `"${n}"`).join(' or ')}?` : ''
+    throw failure('model_not_found', { model: x.model.slice(0, 200), nearest, param: 'model' })
+  }
+  const able = plan.targets.filter((target) => dialectFor(x, target, ports.dialects))
+  if (able.length === 0) {
+    const [first] = plan.targets
+    throw failure('invalid_request', {
+      problem: `Upstream "${first?.upstream.id}" offers no ${x.operation}; choose another model.`,
+      param: 'model',
+    })
+  }
+  // Without a module that says how to go on, the first target is the only one.
+  const targets = plan.retry === ONE_ATTEMPT ? able.slice(0, 1) : able
+  return targets.length === plan.targets.length ? plan : { ...plan, targets }
+}
+
+function narrowed(plan: Plan, by: Narrowed): Plan {
+  let { targets } = plan
+  if (by.dropTargets) targets = targets.filter((t) => !by.dropTargets?.includes(t))
+  const most = by.maxOutputTokens
+  if (most !== undefined) {
+    targets = targets.map((t): Target => ({ ...t, overrides: { ...t.overrides, max_tokens: most } }))
+  }
+  return targets === plan.targets ? plan : { ...plan, targets }
+}
+
+/** The one retry layer. Ends with the reply's first content in hand, or with the error that says most. */
+async function tryEach(
+  x: Exchange,
+  snapshot: Snapshot,
+  books: Books,
+  ports: EnginePorts,
+  shared?: AbortSignal,
+): Promise<Reply> {
+  const plan = x.plan as Plan
+  const { retry } = plan
+  const signal = shared ?? x.signal
+  let made = 0
+  let last: GatewayError | undefined
+  for (const target of plan.targets) {
+    for (let here = 0; here < retry.attemptsPerTarget && made < retry.attempts; here++) {
+      if (made > 0) {
+        if (performance.now() - x.started > retry.totalMs) throw last ?? phases.noTarget('time is up')
+        if (here > 0) await backoff(retry, here, last, signal)
+      }
+      made++
+      try {
+        const reply = await callTarget(x, plan, target, books, ports, signal, (attempt, core) =>
+          phases.aroundAttempt(snapshot.pipeline.attempt, x, attempt, core),
+        )
+        note(x, target, 'answered', undefined)
+        return reply
+      } catch (error) {
+        const known = asGatewayError(error, x)
+        note(x, target, 'failed', known.message)
+        if (known instanceof Refusal || signal.aborted || known.kind.retry === 'never') throw known
+        last = known
+        if (known.kind.retry === 'elsewhere') break
+        const wait = known.details.retryAfterMs
+        if (wait !== undefined && wait > retry.maxRetryAfterMs) break
+      }
+    }
+  }
+  throw last ?? phases.noTarget('no attempt was made')
+}
+
+function note(x: Exchange, target: Target, decision: string, reason: string | undefined): void {
+  const attempt = x.attempts.at(-1)
+  const where = `${phases.describeTarget(target)}${attempt?.status === undefined ? '' : ` (${attempt.status})`}`
+  x.trace.push({
+    phase: 'attempt',
+    module: '',
+    decision,
+    reason: reason === undefined ? where : `${where}: ${reason}`,
+    ...(attempt?.totalMs === undefined ? {} : { microseconds: Math.round(attempt.totalMs * 1_000) }),
+  })
+}
+
+/** Exponential with full jitter, never shorter than what the upstream asked for. */
+function backoff(
+  retry: Plan['retry'],
+  here: number,
+  last: GatewayError | undefined,
+  signal: AbortSignal,
+): Promise<void> {
+  const most = Math.min(retry.maxBackoffMs, retry.firstBackoffMs * 2 ** (here - 1))
+  const waitMs = Math.max(last?.details.retryAfterMs ?? 0, Math.random() * most)
+  if (waitMs === 0) return Promise.resolve()
+  return new Promise((resolve, reject) => {
+    const left = (): void => {
+      clearTimeout(timer)
+      reject(failure('client_closed'))
+    }
+    const timer = setTimeout(() => {
+      signal.removeEventListener('abort', left)
+      resolve()
+    }, waitMs)
+    if (signal.aborted) left()
+    else signal.addEventListener('abort', left, { once: true })
+  })
+}
