@@ -1,0 +1,56 @@
+/**
+ * Google's generateContent and streamGenerateContent, as the Gemini API and Vertex AI speak it. Streams are SSE
+ * (`alt=sse`): every event is a whole response with a piece of content, and there is no end marker; the end of the
+ * bytes after a finish reason is the end.
+ */
+import { defineDialect } from '../../core/dialect.ts'
+import type { JsonValue } from '../../core/request.ts'
+import { readError, writeError } from './errors.ts'
+import { readRequest } from './read-request.ts'
+import { ReplyReader } from './reader.ts'
+import { ID } from './vocabulary.ts'
+import { factsOf, GeminiWatcher } from './watcher.ts'
+import { writeRequest } from './write-request.ts'
+import { failStream, streamWriter, writeBody } from './writer.ts'
+
+export default defineDialect({
+  id: ID,
+  operation: 'chat',
+  client: {
+    fields: {
+      model: 'string',
+      stream: 'boolean',
+      contents: 'array',
+      systemInstruction: 'object',
+      system_instruction: 'object',
+      tools: 'array',
+      toolConfig: 'object',
+      tool_config: 'object',
+      generationConfig: 'object',
+      generation_config: 'object',
+      safetySettings: 'array',
+      safety_settings: 'array',
+      cachedContent: 'string',
+      cached_content: 'string',
+    },
+    streamType: 'text/event-stream',
+    readRequest,
+    writeBody,
+    streamWriter,
+    ping: ': ping\n\n',
+    writeError,
+    failStream,
+  },
+  upstream: {
+    framing: 'sse',
+    writeRequest,
+    readBody(body: JsonValue) {
+      const reader = new ReplyReader()
+      return [...reader.take(body), ...reader.end()]
+    },
+    streamReader: () => new ReplyReader(),
+    watcher: (asked) => new GeminiWatcher(asked),
+    factsOf,
+    readError,
+  },
+})
