@@ -4,6 +4,7 @@
  */
 import type { GatewayError } from './errors.ts'
 import type { NanoUsd } from './money.ts'
+import type { Names } from './names.ts'
 import type { Provider } from './provider.ts'
 import type { FinishReason } from './reply.ts'
 import type { JsonObject, ModelRequest, Operation } from './request.ts'
@@ -150,6 +151,8 @@ export interface Exchange {
   /** performance.now() at arrival, for durations. */
   readonly started: number
   readonly revision: number
+  /** The names of the snapshot it runs under. */
+  readonly names: Names
   readonly operation: Operation
   /** The client's dialect. */
   readonly dialect: string

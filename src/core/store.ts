@@ -166,3 +166,34 @@ export interface Revision {
   readonly before: JsonValue
   readonly after: JsonValue
 }
+
+/** What a change is known by for ever: who, what kind of change, and the values before and after (never secrets). */
+export interface ChangeMeta {
+  readonly actor: string
+  readonly action: string
+  readonly before: JsonValue
+  readonly after: JsonValue
+}
+/** The store as the gateway uses it. */
+export interface Store {
+  readonly ledger: Ledger
+  readonly configuration: {
+    load(): { readonly revision: number; readonly configuration: Configuration }
+    /** Throws `precondition_failed` if `expected` is given and no longer the newest. */
+    commit(next: Configuration, meta: ChangeMeta, expected?: number): Revision
+    revisions(limit: number, before?: number): readonly Revision[]
+    at(id: number): Configuration
+  }
+  readonly secrets: {
+    seal(owner: string, name: string, plain: string): void
+    open(owner: string, name: string): string | undefined
+    remove(owner: string, name: string): void
+  }
+  /** Small administrative facts that live outside revisions. Each change leaves a row of its own. */
+  readonly directory: {
+    get(name: string): JsonValue | undefined
+    set(name: string, value: JsonValue, meta: { readonly actor: string; readonly action: string }): void
+  }
+  readonly cache: { of(module: string, scope: string): ScopedCache }
+  tables(module: string): Tables
+}

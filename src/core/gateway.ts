@@ -1,0 +1,272 @@
+/**
+ * The living gateway: the current snapshot, and the one way to change it. A change is checked, started beside the living,
+ * committed, and swapped in by one assignment; whatever fails before the commit leaves everything as it was.
+ */
+import type { Catalog } from './catalog.ts'
+import { badRequest, failure, Refusal } from './errors.ts'
+import type { Credential, Upstream } from './exchange.ts'
+import { type Host, type Log, type Metrics, type Module, OBSERVABLE, type Phase } from './module.ts'
+import { liveCounts } from './pipeline.ts'
+import type { Provider } from './provider.ts'
+import type { JsonValue } from './request.ts'
+import { parseStrict } from './settings.ts'
+import { createSnapshot, type Instance, type Snapshot } from './snapshot.ts'
+import type { ChangeMeta, Configuration, Mode, ModuleConfiguration, Store, UpstreamConfiguration } from './store.ts'
+
+export interface GatewayParts {
+  readonly store: Store
+  readonly catalog: Catalog
+  readonly modules: readonly Module[]
+  readonly providers: readonly Provider[]
+  readonly metrics: Metrics
+  readonly log: Log
+  /** LLM-specific variables only; upstreams owned by it are made from the providers' definitions. */
+  readonly environment: Readonly<Record<string, string | undefined>>
+  now(): number
+}
+
+export interface Gateway {
+  readonly snapshot: Snapshot
+  readonly modules: readonly Module[]
+  readonly providers: ReadonlyMap<string, Provider>
+  readonly store: Store
+  moduleState(id: string): { readonly mode: Mode; readonly settings: Readonly<Record<string, JsonValue>> }
+  hostOf(id: string): Host
+  /** Returns the new revision. Throws without any effect. */
+  change(
+    edit: (now: Configuration) => Configuration,
+    meta: Omit<ChangeMeta, 'before' | 'after'> & Partial<ChangeMeta>,
+    expected?: number,
+  ): Promise<number>
+  /** The configuration is the same, but secrets or the environment changed. */
+  reload(): Promise<void>
+  close(): Promise<void>
+}
+
+export async function createGateway(parts: GatewayParts): Promise<Gateway> {
+  const { store, modules, catalog } = parts
+  const providers = new Map(parts.providers.map((p) => [p.id, p]))
+  const byId = new Map(modules.map((m) => [m.id, m]))
+  const memories = new Map<string, Map<string, unknown>>()
+  const loaded = store.configuration.load()
+  let changing: Promise<unknown> = Promise.resolve()
+
+  function hostFor(module: Module, mode: Mode, stops: (() => void)[]): Host {
+    const name = mode === 'observe' ? `${module.id}:observe` : module.id
+    let memory = memories.get(name)
+    if (!memory) memories.set(name, (memory = new Map()))
+    return {
+      log: parts.log,
+      metrics: parts.metrics,
+      now: parts.now,
+      memory,
+      refuse(code, details) {
+        const kind = module.errors?.[code]
+        if (!kind) throw new Error(`module ${module.id} has no error "${code}"`)
+        throw new Refusal(module.id, code, kind, details)
+      },
+      cacheOf: (scope) => store.cache.of(module.id, scope),
+      get tables() {
+        if (!module.tables) throw new Error(`module ${module.id} has no tables`)
+        return store.tables(module.id)
+      },
+      jobs: {
+        every(ms, work) {
+          const timer = setInterval(async () => {
+            try {
+              await work()
+            } catch (error) {
+              parts.log.error(`a job of ${module.id} failed`, { error: String(error) })
+            }
+          }, ms)
+          timer.unref()
+          stops.push(() => clearInterval(timer))
+        },
+      },
+    }
+  }
+
+  const stateOf = (configuration: Configuration, module: Module): ModuleConfiguration =>
+    configuration.modules[module.id] ?? { mode: module.default, settings: {} }
+
+  async function start(module: Module, state: ModuleConfiguration, living: readonly Instance[]): Promise<Instance> {
+    const identity = JSON.stringify(state)
+    const same = living.find((i) => i.module === module && i.identity === identity)
+    if (same) return same
+    const settings = parseStrict(module.settings, state.settings, 'settings')
+    const problems = module.check?.(settings) ?? []
+    if (problems.length > 0) throw badRequest(problems.join(' '), 'settings')
+    const stops: (() => void)[] = []
+    const { stop, ...hooks } = await module.start(hostFor(module, state.mode, stops), settings)
+    if (state.mode === 'observe') {
+      const acts = Object.keys(hooks).filter((phase) => !OBSERVABLE.includes(phase as Phase))
+      if (acts.length > 0) {
+        await stop?.()
+        for (const each of stops) each()
+        throw badRequest(`module "${module.id}" cannot only observe: it acts in ${acts.join(', ')}`, 'mode')
+      }
+    }
+    return {
+      module,
+      mode: state.mode === 'observe' ? 'observe' : 'enforce',
+      hooks,
+      counts: liveCounts(),
+      identity,
+      uses: 0,
+      stop() {
+        for (const each of stops) each()
+        void (async () => stop?.())().catch((error) =>
+          parts.log.error(`${module.id} did not stop`, { error: String(error) }),
+        )
+      },
+    }
+  }
+
+  function upstreamOf(id: string, provider: Provider, c: UpstreamConfiguration): Upstream {
+    const baseUrl = c.baseUrl ?? provider.baseUrl
+    if (baseUrl === undefined)
+      throw badRequest(`upstream "${id}": provider "${provider.id}" needs a baseUrl`, 'baseUrl')
+    const credentials = (c.credentials ?? []).flatMap((credential): Credential[] => {
+      const secret = store.secrets.open(id, credential.id)
+      return secret === undefined ? [] : [{ id: credential.id, secret, weight: credential.weight ?? 1 }]
+    })
+    return {
+      id,
+      provider,
+      baseUrl: baseUrl.replace(/\/+$/, ''),
+      credentials,
+      headers: c.headers ?? {},
+      options: c.options ?? {},
+      ...(c.models === undefined ? {} : { models: c.models }),
+      callerKeys: c.callerKeys ?? false,
+      owner: 'database',
+    }
+  }
+
+  function upstreamsOf(configuration: Configuration): Map<string, Upstream> {
+    const upstreams = new Map<string, Upstream>()
+    for (const provider of providers.values()) {
+      const { environment } = provider
+      const secret = environment && parts.environment[environment.key]
+      const own = environment?.baseUrl === undefined ? undefined : parts.environment[environment.baseUrl]
+      const usable = secret || (provider.local && own)
+      if (usable) {
+        upstreams.set(provider.id, {
+          ...upstreamOf(provider.id, provider, { provider: provider.id, ...(own ? { baseUrl: own } : {}) }),
+          credentials: secret ? [{ id: environment?.key ?? 'environment', secret, weight: 1 }] : [],
+          owner: 'environment',
+        })
+      } else if (provider.baseUrl?.startsWith('builtin:')) {
+        upstreams.set(provider.id, {
+          ...upstreamOf(provider.id, provider, { provider: provider.id }),
+          owner: 'built-in',
+        })
+      }
+    }
+    for (const [id, c] of Object.entries(configuration.upstreams)) {
+      const provider = providers.get(c.provider)
+      if (!provider) throw badRequest(`upstream "${id}": there is no provider "${c.provider}"`, 'provider')
+      upstreams.set(id, upstreamOf(id, provider, c))
+    }
+    return upstreams
+  }
+
+  function checkModules(configuration: Configuration): void {
+    for (const id of Object.keys(configuration.modules))
+      if (!byId.has(id)) throw failure('not_found', { what: `module "${id}"` })
+    for (const module of modules) {
+      if (stateOf(configuration, module).mode === 'off') continue
+      for (const id of module.requires ?? []) {
+        const needed = byId.get(id)
+        if (!needed || stateOf(configuration, needed).mode === 'off') {
+          throw failure('conflict', { problem: `Module "${module.id}" needs module "${id}" to be on.` })
+        }
+      }
+    }
+    for (const name of Object.keys(configuration.aliases)) {
+      if (Object.hasOwn(configuration.routes, name)) {
+        throw failure('conflict', { problem: `"${name}" is both a route and an alias.` })
+      }
+    }
+  }
+
+  async function build(revision: number, configuration: Configuration, living: readonly Instance[]): Promise<Snapshot> {
+    checkModules(configuration)
+    const upstreams = upstreamsOf(configuration)
+    const live: Instance[] = []
+    try {
+      for (const module of modules) {
+        const state = stateOf(configuration, module)
+        if (state.mode !== 'off') live.push(await start(module, state, living))
+      }
+      return createSnapshot({ revision, configuration, live, upstreams, catalog })
+    } catch (error) {
+      for (const instance of live) if (instance.uses === 0) instance.stop()
+      throw error
+    }
+  }
+
+  let current = await build(loaded.revision, loaded.configuration, [])
+
+  function swap(next: Snapshot): void {
+    const old = current
+    current = next
+    old.retire()
+  }
+
+  /** Changes are made one after the other; readers never wait for them. */
+  function serially<T>(work: () => Promise<T>): Promise<T> {
+    const next = changing.then(work, work)
+    changing = next.catch(() => {})
+    return next
+  }
+
+  return {
+    get snapshot() {
+      return current
+    },
+    modules,
+    providers,
+    store,
+    moduleState(id) {
+      const module = byId.get(id)
+      if (!module) throw failure('not_found', { what: `module "${id}"` })
+      const { mode, settings } = stateOf(current.configuration, module)
+      return { mode, settings: parseStrict(module.settings, settings) as Record<string, JsonValue> }
+    },
+    hostOf(id) {
+      const module = byId.get(id)
+      if (!module) throw failure('not_found', { what: `module "${id}"` })
+      return hostFor(module, 'enforce', [])
+    },
+    change: (edit, meta, expected) =>
+      serially(async () => {
+        const now = current.configuration
+        const next = edit(now)
+        // Everything that can fail comes before the commit; the swap cannot.
+        const draft = await build(current.revision + 1, next, current.live)
+        try {
+          const { before, after } = {
+            before: now as unknown as JsonValue,
+            after: next as unknown as JsonValue,
+            ...meta,
+          }
+          const { id } = store.configuration.commit(
+            next,
+            { actor: meta.actor, action: meta.action, before, after },
+            expected,
+          )
+          swap(id === draft.revision ? draft : await build(id, next, draft.live))
+          return id
+        } catch (error) {
+          draft.retire()
+          throw error
+        }
+      }),
+    reload: () => serially(async () => swap(await build(current.revision, current.configuration, current.live))),
+    async close() {
+      await changing
+      current.retire()
+    },
+  }
+}
