@@ -54,7 +54,10 @@ export async function createGateway(parts: GatewayParts): Promise<Gateway> {
   function hostFor(module: Module, mode: Mode, stops: (() => void)[]): Host {
     const name = mode === 'observe' ? `${module.id}:observe` : module.id
     let memory = memories.get(name)
-    if (!memory) memories.set(name, (memory = new Map()))
+    if (!memory) {
+      memory = new Map()
+      memories.set(name, memory)
+    }
     return {
       log: parts.log,
       metrics: parts.metrics,

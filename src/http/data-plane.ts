@@ -1,0 +1,271 @@
+/**
+ * The door for model traffic: reads one request, makes an exchange of it, and writes what the engine answers. Everything
+ * that can be wrong with the bytes is answered here in the client's own dialect, and never reaches an upstream.
+ */
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { Answer } from '../core/deliver.ts'
+import { asGatewayError } from '../core/deliver.ts'
+import type { Dialect, FieldType } from '../core/dialect.ts'
+import { type EnginePorts, run } from '../core/engine.ts'
+import { badRequest, failure, type GatewayError } from '../core/errors.ts'
+import type { Ended, Exchange } from '../core/exchange.ts'
+import type { Gateway } from '../core/gateway.ts'
+import { formatDollars } from '../core/money.ts'
+import type { JsonObject, ModelRequest } from '../core/request.ts'
+import type { Snapshot } from '../core/snapshot.ts'
+import { parseJsonObject } from '../wire/json.ts'
+import type { Identity } from './identity.ts'
+
+export interface DataPlaneParts {
+  readonly gateway: Gateway
+  readonly identity: Identity
+  readonly ports: Omit<EnginePorts, 'identify'>
+  /** Every exchange that is running, so that a stop can wait for them or end them. */
+  readonly running: Set<AbortController>
+  nextId(): string
+  readonly draining: () => boolean
+}
+
+/** Client endpoints, by the dialect that they speak. */
+export const ENDPOINTS = [
+  { path: '/v1/chat/completions', dialect: 'openai-chat' },
+  { path: '/v1/completions', dialect: 'openai-completions' },
+  { path: '/v1/embeddings', dialect: 'openai-embeddings' },
+] as const
+
+/** A stream's head and its first ping go out after this long without content, and a ping after each further one. */
+const PING_MS = 15_000
+
+export function dataPlane(app: FastifyInstance, parts: DataPlaneParts): void {
+  for (const { path, dialect: id } of ENDPOINTS) {
+    const dialect = parts.ports.dialects.get(id)
+    if (!dialect?.client) throw new Error(`no client side for dialect ${id}`)
+    const door = createDoor(parts, dialect)
+    app.post(path, (request, reply) => {
+      reply.hijack()
+      void door(request, reply)
+    })
+  }
+}
+
+function createDoor(parts: DataPlaneParts, dialect: Dialect) {
+  const client = dialect.client as NonNullable<Dialect['client']>
+  const fields = Object.entries(client.fields)
+  const origins = new WeakMap<Exchange, IncomingMessage>()
+  const ports: EnginePorts = {
+    ...parts.ports,
+    identify: (x) => parts.identity.identify(origins.get(x) as IncomingMessage),
+  }
+
+  return async (request: FastifyRequest, reply: FastifyReply): Promise<void> => {
+    const raw = request.raw
+    const out = reply.raw
+    const id = parts.nextId()
+    const started = performance.now()
+    const snapshot = parts.gateway.snapshot
+    const leave = snapshot.enter()
+    const controller = new AbortController()
+    parts.running.add(controller)
+    const left = (): void => {
+      if (!out.writableFinished) controller.abort()
+    }
+    out.once('close', left)
+    let ping: Pinger | undefined
+    try {
+      if (parts.draining()) throw failure('shutting_down')
+      const body = bodyOf(request)
+      const { json, scan } = parseJsonObject(body)
+      check(json, fields, scan.duplicates)
+      const x = exchangeOf({ id, started, snapshot, dialect, request, body, json, signal: controller.signal })
+      origins.set(x, raw)
+      if (x.stream) ping = pinger(out, client.ping, () => head(x, snapshot, undefined, client.streamType))
+      const answer = await run(x, snapshot, ports)
+      await write(out, x, snapshot, answer, ping)
+    } catch (error) {
+      writeError(out, client, asGatewayError(error, { id } as Exchange), id, snapshot, ping)
+    } finally {
+      ping?.stop()
+      parts.running.delete(controller)
+      leave()
+    }
+  }
+
+  function exchangeOf(a: {
+    id: string
+    started: number
+    snapshot: Snapshot
+    dialect: Dialect
+    request: FastifyRequest
+    body: Buffer
+    json: JsonObject
+    signal: AbortSignal
+  }): Exchange {
+    let read: ModelRequest | undefined
+    return {
+      id: a.id,
+      arrivedAt: parts.ports.now(),
+      started: a.started,
+      revision: a.snapshot.revision,
+      names: a.snapshot.names,
+      operation: a.dialect.operation,
+      dialect: a.dialect.id,
+      path: a.request.url,
+      model: a.json.model as string,
+      stream: a.json.stream === true,
+      headers: a.request.raw.headers as Record<string, string | undefined>,
+      body: a.body,
+      json: a.json,
+      peer: a.request.raw.socket.remoteAddress ?? '',
+      signal: a.signal,
+      request: () => {
+        read ??= client.readRequest(a.json)
+        return read
+      },
+      attempts: [],
+      trace: [],
+      unsupported: new Set(),
+      keepReplyBytes: 0,
+      replyBody: [],
+      inputEstimate: Math.max(1, Math.ceil(a.body.length / 4)),
+    }
+  }
+}
+
+function bodyOf(request: FastifyRequest): Buffer {
+  const type = request.headers['content-type'] ?? ''
+  if (!/^application\/([\w.-]+\+)?json\s*(;|$)/i.test(type)) {
+    throw failure('unsupported_media_type', { sent: type.slice(0, 100), wanted: 'application/json' })
+  }
+  return Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0)
+}
+
+function check(
+  json: JsonObject,
+  fields: readonly (readonly [string, FieldType])[],
+  duplicates: readonly string[],
+): void {
+  for (const [name, type] of fields) {
+    if (duplicates.includes(name)) throw badRequest(`"${name}" stands more than once in the request body.`, name)
+    const value = Object.hasOwn(json, name) ? json[name] : undefined
+    if (value === undefined || value === null) continue
+    const is = Array.isArray(value) ? 'array' : typeof value
+    const fits =
+      type === 'integer'
+        ? Number.isInteger(value)
+        : type === 'string|array'
+          ? is === 'string' || is === 'array'
+          : is === type
+    if (!fits)
+      throw badRequest(
+        `"${name}" must be ${type === 'string|array' ? 'a string or an array' : `of type ${type}`}, not ${is}.`,
+        name,
+      )
+  }
+  const { model } = json
+  if (typeof model !== 'string' || model.length === 0) throw badRequest('"model" must name a model.', 'model')
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is refused (T57)
+  if (/[\u0000-\u001f\u007f]/.test(model)) throw badRequest('"model" contains control characters.', 'model')
+}
+
+function head(
+  x: Exchange,
+  snapshot: Snapshot,
+  answer: Answer | undefined,
+  contentType: string,
+): Record<string, string> {
+  const headers: Record<string, string> = { ...answer?.headers, 'content-type': contentType }
+  headers['x-stockyard-request-id'] = x.id
+  headers['x-stockyard-revision'] = String(snapshot.revision)
+  headers['x-stockyard-model'] = headerSafe(x.model)
+  if (answer) {
+    headers['x-stockyard-upstream'] = answer.reply.target.upstream.id
+    headers['x-stockyard-attempts'] = String(x.attempts.length)
+  }
+  if (x.cache) headers['x-stockyard-cache'] = x.cache
+  if (x.cacheAgeSeconds !== undefined) headers.age = String(x.cacheAgeSeconds)
+  if (x.unsupported.size > 0) headers['x-stockyard-unsupported'] = headerSafe([...x.unsupported].join(', '))
+  if (contentType.startsWith('text/event-stream')) headers['cache-control'] = 'no-cache'
+  return headers
+}
+const headerSafe = (text: string): string => text.slice(0, 1_000).replace(/[^\x20-\x7e]/g, '?')
+
+function booked(headers: Record<string, string>, ended: Ended): void {
+  if (!ended.unpriced) headers['x-stockyard-cost-usd'] = formatDollars(ended.cost)
+  headers['x-stockyard-overhead-ms'] = ended.overheadMs.toFixed(2)
+}
+
+async function write(out: ServerResponse, x: Exchange, snapshot: Snapshot, answer: Answer, ping: Pinger | undefined) {
+  if (answer.kind === 'body') {
+    const headers = head(x, snapshot, answer, 'application/json')
+    booked(headers, answer.ended)
+    headers['content-length'] = String(answer.body.length)
+    out.writeHead(answer.status, headers)
+    out.end(answer.body)
+    return
+  }
+  if (!out.headersSent) out.writeHead(answer.status, head(x, snapshot, answer, answer.contentType))
+  for await (const buffers of answer.chunks) {
+    ping?.heard()
+    let flowing = true
+    for (const buffer of buffers) flowing = out.write(buffer)
+    if (!flowing && !out.destroyed) await drained(out)
+    if (out.destroyed) break
+  }
+  out.end()
+}
+
+function drained(out: ServerResponse): Promise<void> {
+  return new Promise((resolve) => {
+    const done = (): void => {
+      out.off('drain', done)
+      out.off('close', done)
+      resolve()
+    }
+    out.on('drain', done)
+    out.on('close', done)
+  })
+}
+
+export function writeError(
+  out: ServerResponse,
+  client: NonNullable<Dialect['client']>,
+  error: GatewayError,
+  id: string,
+  snapshot: Snapshot | undefined,
+  ping?: Pinger,
+): void {
+  ping?.stop()
+  if (out.destroyed || out.writableEnded) return
+  if (out.headersSent) {
+    out.end(client.failStream(error, id))
+    return
+  }
+  const body = Buffer.from(JSON.stringify(client.writeError(error, id)))
+  const headers: Record<string, string> = { ...error.details.headers, 'content-type': 'application/json' }
+  headers['content-length'] = String(body.length)
+  headers['x-stockyard-request-id'] = id
+  if (snapshot) headers['x-stockyard-revision'] = String(snapshot.revision)
+  const wait = error.details.retryAfterMs
+  if (wait !== undefined && wait <= 60_000 && headers['retry-after'] === undefined) {
+    headers['retry-after'] = String(Math.ceil(wait / 1_000))
+  }
+  if (error.kind.final) headers['x-should-retry'] = 'false'
+  if (error.kind.status === 413 || error.kind.status === 408) headers.connection = 'close'
+  out.writeHead(error.kind.status, headers)
+  out.end(body)
+}
+
+/** Keeps a silent stream alive for whatever stands between us and the client. Ticks only between whole events. */
+interface Pinger {
+  heard(): void
+  stop(): void
+}
+function pinger(out: ServerResponse, ping: string, headNow: () => Record<string, string>): Pinger {
+  const timer = setInterval(() => {
+    if (out.destroyed || out.writableEnded) return
+    if (!out.headersSent) out.writeHead(200, headNow())
+    if (!out.writableNeedDrain) out.write(ping)
+  }, PING_MS)
+  return { heard: () => void timer.refresh(), stop: () => clearInterval(timer) }
+}

@@ -1,0 +1,120 @@
+/**
+ * The one HTTP server: limits, error shapes, the doors. Defaults of Fastify and Node that matter are set on purpose:
+ * nothing is inherited.
+ */
+import type { Server } from 'node:http'
+import { type FastifyInstance, fastify } from 'fastify'
+import type { Dialect } from '../core/dialect.ts'
+import { failure, GatewayError } from '../core/errors.ts'
+import { writeError } from './data-plane.ts'
+
+export interface ServerOptions {
+  readonly bodyLimitBytes: number
+  readonly dialects: ReadonlyMap<string, Dialect>
+  readonly tls?: { readonly cert: Buffer; readonly key: Buffer }
+  nextId(): string
+}
+
+export function createServer(options: ServerOptions): FastifyInstance {
+  const app = fastify({
+    bodyLimit: options.bodyLimitBytes,
+    routerOptions: { maxParamLength: 1_024 },
+    // A long answer is no reason to hang up; slow requests are bounded by Node's headersTimeout and our own reading.
+    requestTimeout: 0,
+    keepAliveTimeout: 75_000,
+    forceCloseConnections: true,
+    return503OnClosing: false,
+    exposeHeadRoutes: false,
+    logger: false,
+    ...(options.tls ? { https: options.tls } : {}),
+    http: { maxHeaderSize: 64 * 1024, headersTimeout: 30_000, requestTimeout: 300_000, noDelay: true },
+  } as Parameters<typeof fastify>[0]) as unknown as FastifyInstance
+  const server = app.server as Server
+  server.maxHeadersCount = 200
+  server.on('clientError', refuseRawly)
+
+  app.removeAllContentTypeParsers()
+  app.addContentTypeParser('*', { parseAs: 'buffer' }, (_, body, done) => done(null, body))
+
+  const shapeOf = (url: string) => {
+    const id = url.startsWith('/v1/messages')
+      ? 'anthropic-messages'
+      : url.startsWith('/v1beta')
+        ? 'gemini-generate'
+        : 'openai-chat'
+    return options.dialects.get(id)?.client ?? options.dialects.get('openai-chat')?.client
+  }
+  app.setNotFoundHandler((request, reply) => {
+    reply.hijack()
+    const path = request.url.split('?', 1)[0] as string
+    const allowed = ['GET', 'POST', 'PUT', 'DELETE'].filter((method) => app.hasRoute({ method, url: path } as never))
+    const error =
+      allowed.length > 0
+        ? failure('method_not_allowed', {
+            method: request.method,
+            path: path.slice(0, 200),
+            allowed: allowed.join(' or '),
+          })
+        : failure('not_found', { what: `path ${path.slice(0, 200)}` })
+    answer(request.url, reply.raw, error)
+  })
+  app.setErrorHandler((error, request, reply) => {
+    reply.hijack()
+    answer(request.url, reply.raw, translated(error, options.bodyLimitBytes))
+  })
+  function answer(url: string, out: import('node:http').ServerResponse, error: GatewayError): void {
+    if (url.startsWith('/api/')) {
+      const body = JSON.stringify({
+        error: { code: error.code, message: error.message, details: publicDetails(error) },
+      })
+      if (out.headersSent) return void out.end()
+      out.writeHead(error.kind.status, {
+        'content-type': 'application/json',
+        'content-length': Buffer.byteLength(body),
+      })
+      out.end(body)
+      return
+    }
+    const client = shapeOf(url)
+    if (client) writeError(out, client, error, options.nextId(), undefined)
+  }
+  return app
+}
+
+export function publicDetails(error: GatewayError): Record<string, unknown> {
+  const { headers: _, ...details } = error.details
+  return details
+}
+
+function translated(error: unknown, limit: number): GatewayError {
+  if (error instanceof GatewayError) return error
+  const { code, statusCode } = error as { code?: string; statusCode?: number }
+  if (code === 'FST_ERR_CTP_BODY_TOO_LARGE') return failure('request_too_large', { limit })
+  if (code === 'FST_ERR_CTP_INVALID_CONTENT_LENGTH') {
+    return failure('invalid_request', { problem: 'The body is not as long as Content-Length says.' })
+  }
+  if (statusCode !== undefined && statusCode >= 400 && statusCode < 500) {
+    return failure('invalid_request', { problem: (error as Error).message })
+  }
+  return failure('internal_error', { id: 'the server' }, error)
+}
+
+/** What Node refuses before there is a request: framing tricks, header floods, slow headers (T55, T56). */
+function refuseRawly(error: NodeJS.ErrnoException, socket: import('node:stream').Duplex): void {
+  if (error.code === 'ECONNRESET' || !socket.writable) {
+    socket.destroy()
+    return
+  }
+  const [status, words] =
+    error.code === 'HPE_HEADER_OVERFLOW'
+      ? [431, 'Request Header Fields Too Large']
+      : error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
+        ? [408, 'Request Timeout']
+        : [400, 'Bad Request']
+  const body = JSON.stringify({
+    error: { message: `${words}.`, type: 'invalid_request_error', param: null, code: null },
+  })
+  socket.end(
+    `HTTP/1.1 ${status} ${words}\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: ${body.length}\r\n\r\n${body}`,
+  )
+}
