@@ -7,6 +7,7 @@ import { GatewayError } from '../../core/errors.ts'
 import { type Frame, MARK, type ReplyEvent, type ReplyFacts } from '../../core/reply.ts'
 import type { JsonObject, JsonValue } from '../../core/request.ts'
 import type { Usage } from '../../core/usage.ts'
+import { sseData } from '../../wire/sse.ts'
 import { bornInside } from './errors.ts'
 import { ReplyReader } from './reader.ts'
 import { usageOf } from './usage.ts'
@@ -164,17 +165,14 @@ function parsed(frame: Buffer): JsonValue | undefined {
   const start = frame.indexOf('{')
   const end = frame.lastIndexOf('}')
   if (start < 0 || end < start) return undefined
-  const text = frame.toString('utf8', start, end + 1)
-  try {
-    return JSON.parse(text)
-  } catch {
-    // Several `data:` lines of one event: rare enough to be put together here.
+  for (const text of [frame.toString('utf8', start, end + 1), sseData(frame).data]) {
     try {
-      return JSON.parse(text.replace(/\r\n?|\n/g, '\n').replace(/\ndata: ?/g, '\n'))
+      return JSON.parse(text)
     } catch {
-      return undefined
+      // Several `data:` lines of one event, which are joined next; or no JSON at all.
     }
   }
+  return undefined
 }
 
 function partBytes(part: JsonObject): number {
