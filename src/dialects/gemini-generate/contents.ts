@@ -42,6 +42,7 @@ export function conversationOf(
   const system = leading.flatMap((message) => message.parts.flatMap((part) => plainPart(part, report)))
   const turns: Turn[] = []
   const calls = new Map<string, Call>()
+  let called = 0
   const add = (role: Turn['role'], parts: readonly JsonObject[]) => {
     if (parts.length === 0) return
     const last = turns.at(-1)
@@ -66,7 +67,7 @@ export function conversationOf(
       add('user', [...written.map((w) => w.response), ...written.flatMap((w) => w.after)])
     } else if (message.role === 'assistant') {
       for (const part of message.parts) {
-        if (part.type === 'tool-call') calls.set(part.id, { name: part.name, order: calls.size })
+        if (part.type === 'tool-call') calls.set(part.id, { name: part.name, order: called++ })
       }
       add(
         'model',
