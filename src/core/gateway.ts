@@ -5,6 +5,7 @@
 import type { Catalog } from './catalog.ts'
 import { badRequest, failure, Refusal } from './errors.ts'
 import type { Credential, Upstream } from './exchange.ts'
+import type { Replay } from './kept.ts'
 import { type Host, type Log, type Metrics, type Module, OBSERVABLE, type Phase } from './module.ts'
 import { liveCounts } from './pipeline.ts'
 import type { Provider } from './provider.ts'
@@ -19,6 +20,7 @@ export interface GatewayParts {
   readonly modules: readonly Module[]
   readonly providers: readonly Provider[]
   readonly metrics: Metrics
+  readonly replay: Replay
   readonly log: Log
   /** LLM-specific variables only; upstreams owned by it are made from the providers' definitions. */
   readonly environment: Readonly<Record<string, string | undefined>>
@@ -68,6 +70,7 @@ export async function createGateway(parts: GatewayParts): Promise<Gateway> {
         if (!kind) throw new Error(`module ${module.id} has no error "${code}"`)
         throw new Refusal(module.id, code, kind, details)
       },
+      replay: parts.replay,
       cacheOf: (scope) => store.cache.of(module.id, scope),
       get tables() {
         if (!module.tables) throw new Error(`module ${module.id} has no tables`)

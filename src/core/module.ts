@@ -5,6 +5,7 @@
 import type { Static, TObject } from 'typebox'
 import type { ErrorDetails, ErrorKind } from './errors.ts'
 import type { Attempt, Exchange, Plan, Principal, Target } from './exchange.ts'
+import type { Replay } from './kept.ts'
 import type { NanoUsd } from './money.ts'
 import type { Reply, ReplyEvent } from './reply.ts'
 import type { ModelRequest } from './request.ts'
@@ -98,6 +99,8 @@ export interface Host {
   refuse(code: string, details?: ErrorDetails): never
   /** Kept replies, always of one owner. */
   cacheOf(scope: string): ScopedCache
+  /** Answers with a reply that was kept, as this client wants it. */
+  readonly replay: Replay
   /** The module's own tables; throws if it defined none. */
   readonly tables: Tables
   readonly jobs: Jobs

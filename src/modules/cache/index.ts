@@ -1,0 +1,163 @@
+/**
+ * Exact cache: the same request of the same owner is answered from what an upstream said before, streamed or not, at no
+ * cost; identical requests at the same moment share one call (flight.ts). Never keeps an error or a truncated reply.
+ * The key is the whole body (A78), not a hand-picked list of fields.
+ */
+import { hash } from 'node:crypto'
+import { type Static, Type } from 'typebox'
+import type { Exchange, Target } from '../../core/exchange.ts'
+import { isWhole } from '../../core/kept.ts'
+import { defineModule, type Host } from '../../core/module.ts'
+import type { Frame, Reply } from '../../core/reply.ts'
+import type { JsonObject, JsonValue } from '../../core/request.ts'
+import { canonicalJson } from './canonical.ts'
+import { type Flight, fly } from './flight.ts'
+
+const settings = Type.Object(
+  {
+    ttlSeconds: Type.Integer({ default: 3_600, minimum: 1, maximum: 31_536_000 }),
+    maxRequestBytes: Type.Integer({ default: 262_144, minimum: 1_024, maximum: 4_194_304 }),
+    maxReplyBytes: Type.Integer({ default: 1_048_576, minimum: 1_024, maximum: 33_554_432 }),
+    singleFlight: Type.Boolean({ default: true, description: 'Identical requests at the same moment share one call.' }),
+  },
+  { additionalProperties: false },
+)
+type Settings = Static<typeof settings>
+
+export default defineModule({
+  id: 'cache',
+  summary: 'Answers a repeated request from memory, for the same owner only.',
+  layer: 'memory',
+  default: 'off',
+  fault: 'open',
+  patienceMs: 3_600_000,
+  settings,
+  start: (host, chosen) => ({ call: (x, next) => answer(host, chosen, x, next) }),
+})
+
+/** Client headers that change what a vendor answers. */
+const TELLING_HEADERS = ['openai-beta', 'anthropic-beta', 'anthropic-version'] as const
+
+interface Wishes {
+  readonly lookUp: boolean
+  readonly keep: boolean
+  readonly maxAgeSeconds: number
+}
+
+function wishesOf(x: Exchange): Wishes {
+  const text = (x.headers['cache-control'] ?? '').toLowerCase()
+  const maxAge = /(?:^|[,\s])max-age=(\d{1,10})/.exec(text)?.[1]
+  const noStore = text.includes('no-store')
+  return {
+    lookUp: !noStore && !text.includes('no-cache'),
+    keep: !noStore,
+    maxAgeSeconds: maxAge === undefined ? Number.POSITIVE_INFINITY : Number(maxAge),
+  }
+}
+
+/** Everything that was asked but how the answer travels; an answer serves both a stream and a body. */
+function keyBody(x: Exchange): string {
+  const { stream: _, stream_options: __, ...asked } = x.json as Record<string, JsonValue>
+  const headers = TELLING_HEADERS.map((name) => x.headers[name] ?? null)
+  const body = x.transformed ? (JSON.parse(JSON.stringify({ ...x.transformed, stream: false })) as JsonValue) : asked
+  return canonicalJson([x.dialect, headers, body])
+}
+const keyOf = (body: string, target: Target): string =>
+  hash(
+    'sha256',
+    `${target.upstream.id}\n${target.upstream.baseUrl}\n${target.model}\n${JSON.stringify([target.defaults, target.overrides])}\n${body}`,
+    'hex',
+  )
+
+async function answer(
+  host: Host,
+  chosen: Settings,
+  x: Exchange,
+  next: (signal?: AbortSignal) => Promise<Reply>,
+): Promise<Reply> {
+  const first = x.plan?.targets[0]
+  const scope = x.principal?.scope
+  const wishes = wishesOf(x)
+  if (!first || scope === undefined || x.body.length > chosen.maxRequestBytes || !wishes.keep) {
+    x.cache = 'bypass'
+    return next()
+  }
+  const cache = host.cacheOf(scope)
+  const body = keyBody(x)
+  const key = keyOf(body, first)
+  if (wishes.lookUp) {
+    const kept = cache.get(key)
+    const ageSeconds = kept ? Math.max(0, Math.floor((host.now() - kept.storedAt) / 1_000)) : 0
+    if (kept && ageSeconds <= wishes.maxAgeSeconds) {
+      const meta = kept.meta as { dialect: string; streamed: boolean; headers: Record<string, string> }
+      x.cache = 'hit'
+      x.cacheAgeSeconds = ageSeconds
+      x.trace.push({ phase: 'call', module: 'cache', decision: 'hit', reason: `${ageSeconds} s old` })
+      const { dialect, headers } = meta
+      return host.replay(x, {
+        dialect,
+        headers,
+        status: 200,
+        target: first,
+        ...(meta.streamed ? { frames: kept.body } : { body: kept.body }),
+      })
+    }
+  }
+  const store = (reply: Reply, bytes: readonly Buffer[], streamed: boolean): void => {
+    if (!isWhole(reply)) return
+    const whole = Buffer.concat(bytes)
+    if (whole.length > chosen.maxReplyBytes) return
+    const meta: JsonObject = { dialect: reply.dialect, streamed, headers: withoutMoment(reply.headers) }
+    cache.set(keyOf(body, reply.target), { meta, body: whole, storedAt: host.now() }, chosen.ttlSeconds * 1_000)
+  }
+  x.cache = 'miss'
+  if (!chosen.singleFlight || !wishes.lookUp) return keeping(await next(), store, chosen.maxReplyBytes)
+
+  let flights = host.memory.get('flights') as Map<string, Flight> | undefined
+  if (!flights) {
+    flights = new Map()
+    host.memory.set('flights', flights)
+  }
+  return fly(flights, `${scope}\n${key}`, x, host, async (signal) =>
+    keeping(await next(signal), store, chosen.maxReplyBytes),
+  )
+}
+
+/** Rate limits and ids belong to the one call they came with. */
+function withoutMoment(headers: Readonly<Record<string, string>>): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(headers).filter(([name]) => !/ratelimit|retry-after|request-id|processing-ms/.test(name)),
+  )
+}
+
+function keeping(
+  reply: Reply,
+  store: (reply: Reply, bytes: readonly Buffer[], streamed: boolean) => void,
+  most: number,
+): Reply {
+  if (reply.body) {
+    store(reply, [reply.body], false)
+    return reply
+  }
+  if (!reply.batches) return reply
+  return { ...reply, batches: collecting(reply, reply.batches, store, most) }
+}
+
+async function* collecting(
+  reply: Reply,
+  batches: AsyncIterable<readonly Frame[]>,
+  store: (reply: Reply, bytes: readonly Buffer[], streamed: boolean) => void,
+  most: number,
+): AsyncGenerator<readonly Frame[]> {
+  let bytes: Buffer[] | undefined = []
+  let size = 0
+  for await (const batch of batches) {
+    for (const frame of batch) {
+      size += frame.bytes.length
+      bytes?.push(frame.bytes)
+    }
+    if (size > most) bytes = undefined
+    yield batch
+  }
+  if (bytes) store(reply, bytes, true)
+}

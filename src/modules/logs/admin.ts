@@ -1,0 +1,102 @@
+/** What an administrator reads of the log: a page by filter and cursor, and one exchange whole. */
+import { Type } from 'typebox'
+import { failure } from '../../core/errors.ts'
+import type { AdminRoute } from '../../core/module.ts'
+import { formatDollars, nanoUsdOf } from '../../core/money.ts'
+import type { SqlValue } from '../../core/store.ts'
+
+const optional = (description: string) => Type.Optional(Type.String({ description }))
+const query = Type.Object(
+  {
+    since: optional('ISO time'),
+    until: optional('ISO time'),
+    model: optional('The public name that was asked for.'),
+    upstream: optional('Upstream id.'),
+    principal: optional('`local`, `proxy` or a key id.'),
+    outcome: optional('done, refused, failed, client_cancel or partial.'),
+    status: optional('HTTP status.'),
+    cursor: optional('From the page before.'),
+    limit: optional('At most 200; default 50.'),
+  },
+  { additionalProperties: false },
+)
+const entry = Type.Object({ requestId: Type.String() }, { additionalProperties: true })
+
+type Row = Readonly<Record<string, SqlValue>>
+
+export function entryOf(row: Row) {
+  return {
+    requestId: row.request_id,
+    at: new Date(Number(row.at)).toISOString(),
+    revision: Number(row.revision),
+    operation: row.operation,
+    dialect: row.dialect,
+    path: row.path,
+    stream: row.stream === 1 || row.stream === 1n,
+    principal: row.principal,
+    peer: row.peer,
+    model: row.model,
+    upstream: row.upstream,
+    upstreamModel: row.upstream_model,
+    servedModel: row.served_model,
+    status: Number(row.status),
+    outcome: row.outcome,
+    error: row.error,
+    attempts: Number(row.attempts),
+    cache: row.cache,
+    inputTokens: Number(row.input_tokens),
+    outputTokens: Number(row.output_tokens),
+    usageSource: row.usage_source,
+    costUsd: Number(row.unpriced) === 1 ? null : formatDollars(nanoUsdOf(BigInt(row.cost_nanos as bigint | number))),
+    totalMs: Number(row.total_ms),
+    firstContentMs: row.first_content_ms === null ? null : Number(row.first_content_ms),
+    overheadMs: Number(row.overhead_ms),
+  }
+}
+
+const time = (text: unknown): number | null => (typeof text === 'string' ? Date.parse(text) || null : null)
+
+export const admin: readonly AdminRoute[] = [
+  {
+    method: 'GET',
+    path: 'logs',
+    summary: 'The newest exchanges that match, newest first.',
+    query,
+    answer: Type.Object({ entries: Type.Array(entry), cursor: Type.Union([Type.String(), Type.Null()]) }),
+    example: {
+      entries: [{ requestId: 'req_1', model: 'gpt-4o-mini', status: 200, costUsd: '0.000023' }],
+      cursor: null,
+    },
+    async handle(host, { query: asked }) {
+      const limit = Math.min(200, Math.max(1, Number(asked.limit ?? 50) || 50))
+      const rows = await host.tables.query('list', {
+        since: time(asked.since),
+        until: time(asked.until),
+        before: asked.cursor === undefined ? null : Number(asked.cursor),
+        model: (asked.model as string | undefined) ?? null,
+        upstream: (asked.upstream as string | undefined) ?? null,
+        principal: (asked.principal as string | undefined) ?? null,
+        outcome: (asked.outcome as string | undefined) ?? null,
+        status: asked.status === undefined ? null : Number(asked.status),
+        limit,
+      })
+      const last = rows.at(-1)
+      return { entries: rows.map(entryOf), cursor: rows.length === limit && last ? String(last.id) : null }
+    },
+  },
+  {
+    method: 'GET',
+    path: 'logs/:requestId',
+    summary: 'One exchange whole: attempts, decision trace and, where kept, the bodies.',
+    answer: entry,
+    example: { requestId: 'req_1', attemptList: [{ upstream: 'openai', status: 200 }], trace: [] },
+    async handle(host, { params }) {
+      const requestId = params.requestId ?? ''
+      const [row] = await host.tables.query('one', { request_id: requestId })
+      if (!row) throw failure('not_found', { what: `logged exchange "${requestId}"` })
+      const [body] = await host.tables.query('body', { request_id: requestId })
+      const detail = JSON.parse(String(row.detail)) as object
+      return { ...entryOf(row), ...detail, ...(body ? { request: body.request, reply: body.reply } : {}) }
+    },
+  },
+]

@@ -1,0 +1,161 @@
+/**
+ * One searchable row per exchange, with its attempts and its decision trace. Bodies only when asked for, and for a shorter
+ * time. Written by the store's worker, bounded and droppable: the log is never the source of money, and never in the way.
+ */
+import { type Static, Type } from 'typebox'
+import type { Attempt, Exchange } from '../../core/exchange.ts'
+import { defineModule, type Host } from '../../core/module.ts'
+import { formatDollars } from '../../core/money.ts'
+import type { JsonObject, JsonValue } from '../../core/request.ts'
+import { inputTokens, outputTokens } from '../../core/usage.ts'
+import { admin } from './admin.ts'
+import { tables } from './tables.ts'
+
+const settings = Type.Object(
+  {
+    bodies: Type.Boolean({ default: false, description: 'Keep what was asked and answered, not only that it was.' }),
+    maxBodyBytes: Type.Integer({ default: 262_144, minimum: 256, maximum: 16_777_216 }),
+    metadataDays: Type.Integer({ default: 90, minimum: 1, maximum: 3_650 }),
+    bodyDays: Type.Integer({ default: 7, minimum: 1, maximum: 3_650 }),
+    maxFileBytes: Type.Integer({ default: 2_147_483_648, minimum: 1_048_576, description: 'Oldest bodies go first.' }),
+  },
+  { additionalProperties: false },
+)
+type Settings = Static<typeof settings>
+
+const DAY_MS = 86_400_000
+const TIDY_MS = 60_000
+
+export default defineModule({
+  id: 'logs',
+  summary: 'Remembers each request: where it went, what it cost, and why.',
+  layer: 'books',
+  default: 'enforce',
+  fault: 'open',
+  patienceMs: 10_000,
+  settings,
+  tables,
+  admin,
+  start(host, chosen) {
+    const entries = host.tables.journal('add')
+    const bodies = host.tables.journal('addBody')
+    host.jobs.every(TIDY_MS, () => tidy(host, chosen))
+    const record = (ended: readonly Exchange[]): void => {
+      entries.append(ended.map(rowOf))
+      const kept = chosen.bodies ? ended.filter((x) => !wantsNoBodies(x)) : []
+      if (kept.length > 0) bodies.append(kept.map((x) => bodyOf(x, chosen.maxBodyBytes)))
+    }
+    if (!chosen.bodies) return { record }
+    return {
+      admit(x) {
+        if (!wantsNoBodies(x)) x.keepReplyBytes = Math.max(x.keepReplyBytes, chosen.maxBodyBytes)
+        return undefined
+      },
+      record,
+    }
+  },
+})
+
+/** The headers with which clients of other gateways ask that their text is not kept. They only make it stricter. */
+function wantsNoBodies({ headers }: Exchange): boolean {
+  return (
+    headers['cf-aig-collect-log-payload'] === 'false' ||
+    headers['cf-aig-collect-log'] === 'false' ||
+    headers['x-litellm-enable-message-redaction'] === 'true' ||
+    headers['x-portkey-debug'] === 'false' ||
+    headers['x-bf-disable-content-logging'] === 'true' ||
+    headers['helicone-omit-request'] === 'true' ||
+    headers['helicone-omit-response'] === 'true'
+  )
+}
+
+function attemptOf(a: Attempt): JsonObject {
+  return {
+    number: a.number,
+    upstream: a.target.upstream.id,
+    model: a.target.model,
+    credential: a.credential ?? null,
+    at: new Date(a.startedAt).toISOString(),
+    status: a.status ?? null,
+    outcome: a.outcome ?? null,
+    error: a.error?.code ?? null,
+    reason: a.error?.message ?? null,
+    servedModel: a.servedModel ?? null,
+    upstreamRequestId: a.upstreamRequestId ?? null,
+    finish: a.finish ?? null,
+    usage: (a.usage as unknown as JsonValue) ?? null,
+    costUsd: a.cost === undefined ? null : formatDollars(a.cost),
+    headersMs: a.headersMs ?? null,
+    firstContentMs: a.firstContentMs ?? null,
+    totalMs: a.totalMs ?? null,
+  }
+}
+
+function rowOf(x: Exchange): JsonObject {
+  const ended = x.ended as NonNullable<Exchange['ended']>
+  const served = x.attempts.findLast((a) => a.outcome === 'done') ?? x.attempts.at(-1)
+  const target = served?.target ?? (x.cache === 'hit' ? x.plan?.targets[0] : undefined)
+  return {
+    request_id: x.id,
+    at: x.arrivedAt,
+    revision: x.revision,
+    operation: x.operation,
+    dialect: x.dialect,
+    path: x.path.split('?', 1)[0] ?? '',
+    stream: x.stream ? 1 : 0,
+    principal: x.principal?.id ?? 'unknown',
+    peer: x.peer,
+    model: x.model,
+    upstream: target?.upstream.id ?? null,
+    upstream_model: target?.model ?? null,
+    served_model: served?.servedModel ?? null,
+    status: ended.status,
+    outcome: ended.outcome,
+    error: ended.error?.code ?? null,
+    attempts: x.attempts.length,
+    cache: x.cache ?? null,
+    input_tokens: inputTokens(ended.usage),
+    output_tokens: outputTokens(ended.usage),
+    usage_source: ended.usage.source,
+    cost_nanos: Number(ended.cost),
+    unpriced: ended.unpriced ? 1 : 0,
+    total_ms: ended.totalMs,
+    first_content_ms: ended.firstContentMs ?? null,
+    overhead_ms: ended.overheadMs,
+    detail: JSON.stringify({
+      attemptList: x.attempts.map(attemptOf),
+      trace: x.trace,
+      unsupported: [...x.unsupported],
+      message: ended.error?.message ?? null,
+    }),
+  }
+}
+
+const bodyOf = (x: Exchange, most: number): JsonObject => ({
+  request_id: x.id,
+  at: x.arrivedAt,
+  request: x.body.subarray(0, most).toString('utf8'),
+  reply: Buffer.concat(x.replyBody).toString('utf8'),
+})
+
+/** Deletes what is too old, then, while the file is too large, the oldest bodies and only then the oldest rows. */
+async function tidy(host: Host, chosen: Settings): Promise<void> {
+  const now = host.now()
+  await untilNothing(() => host.tables.run('forgetBodies', { before: now - chosen.bodyDays * DAY_MS }))
+  await untilNothing(() => host.tables.run('forgetExchanges', { before: now - chosen.metadataDays * DAY_MS }))
+  for (const forget of ['forgetOldestBodies', 'forgetOldestExchanges']) {
+    while ((await size(host)) > chosen.maxFileBytes) {
+      if ((await host.tables.run(forget)).changes === 0) break
+    }
+  }
+  await host.tables.run('shrink')
+}
+
+async function untilNothing(step: () => Promise<{ readonly changes: number }>): Promise<void> {
+  while ((await step()).changes > 0);
+}
+
+async function size(host: Host): Promise<number> {
+  const [row] = await host.tables.query('size')
+  return Number(row?.bytes ?? 0)
+}
