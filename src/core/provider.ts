@@ -6,7 +6,7 @@ import type { UpstreamComplaint } from './dialect.ts'
 import type { ErrorCode } from './errors.ts'
 
 export interface EndpointCall {
-  /** The model's name at the upstream, already safe to stand in a path. */
+  /** The model's name at the upstream, as the client or a route gave it: an endpoint that puts it into a path encodes it. */
   readonly model: string
   readonly stream: boolean
 }
@@ -43,6 +43,17 @@ export interface Provider {
   readonly quirks?: {
     /** Does not know `stream_options.include_usage` (it would answer 400). */
     readonly noStreamOptions?: boolean
+  }
+}
+
+/** One thing a vendor says: under this status (absent: any), these words in its code, type or message. */
+export type Saying = readonly [status: number | undefined, words: RegExp, means: ErrorCode]
+
+/** A vendor's sayings as its `classify`; the first that fits counts, and none leaves it to the general rules. */
+export function sayings(table: readonly Saying[]): NonNullable<Provider['classify']> {
+  return (status, { code, type, message }) => {
+    const said = `${code ?? ''} ${type ?? ''} ${message ?? ''}`
+    return table.find(([when, words]) => (when === undefined || when === status) && words.test(said))?.[2]
   }
 }
 

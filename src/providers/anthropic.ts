@@ -1,0 +1,25 @@
+/**
+ * Anthropic's Messages API. The base URL carries no version segment, as in Anthropic's own SDKs. Complaints:
+ * https://platform.claude.com/docs/en/api/errors
+ */
+import { defineProvider, sayings } from '../core/provider.ts'
+
+export default defineProvider({
+  id: 'anthropic',
+  title: 'Anthropic',
+  baseUrl: 'https://api.anthropic.com',
+  docs: 'https://platform.claude.com/settings/keys',
+  environment: { key: 'ANTHROPIC_API_KEY', baseUrl: 'ANTHROPIC_BASE_URL' },
+  sign: (secret) => ({ 'x-api-key': secret }),
+  headers: { 'anthropic-version': '2023-06-01' },
+  speaks: { 'anthropic-messages': '/v1/messages' },
+  models: '/v1/models',
+  catalog: 'anthropic',
+  forward: ['anthropic-beta'],
+  classify: sayings([
+    // Money, told as if the request were wrong.
+    [400, /credit balance is too low|reached your specified API usage limits/i, 'upstream_quota'],
+    [400, /organization has been disabled/i, 'upstream_credentials'],
+    [413, /request_too_large/, 'upstream_rejected'],
+  ]),
+})

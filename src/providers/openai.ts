@@ -1,0 +1,25 @@
+/**
+ * OpenAI: the reference of the chat dialect. Most of its complaints are what the general rules were made from.
+ */
+import { defineProvider, sayings } from '../core/provider.ts'
+
+export default defineProvider({
+  id: 'openai',
+  title: 'OpenAI',
+  baseUrl: 'https://api.openai.com/v1',
+  docs: 'https://platform.openai.com/api-keys',
+  environment: { key: 'OPENAI_API_KEY', baseUrl: 'OPENAI_BASE_URL' },
+  speaks: {
+    'openai-chat': '/chat/completions',
+    'openai-completions': '/completions',
+    'openai-embeddings': '/embeddings',
+  },
+  models: '/models',
+  catalog: 'openai',
+  forward: ['openai-beta'],
+  classify: sayings([
+    [403, /model_not_found|does not have access to model/, 'upstream_model_missing'],
+    // Larger than the account's whole allowance for a minute: waiting does not mend it.
+    [429, /Request too large/, 'upstream_quota'],
+  ]),
+})
