@@ -89,7 +89,7 @@ export function conversationOf(
 function callOf(part: ToolResultPart, calls: ReadonlyMap<string, Call>): Call {
   const call = calls.get(part.id)
   if (call) return call
-  if (part.name !== undefined) return { name: part.name, order: calls.size }
+  if (part.name !== undefined) return { name: part.name, order: Number.MAX_SAFE_INTEGER }
   throw badRequest(`The tool result for "${part.id}" follows no tool call of that id.`, 'messages')
 }
 

@@ -6,37 +6,36 @@
  */
 import { badRequest } from '../../core/errors.ts'
 import type { JsonObject, JsonValue } from '../../core/request.ts'
+import {
+  boundsOf,
+  enumOf,
+  type Facet,
+  firstOf,
+  keywordsFor,
+  NUMBER_FORMATS,
+  reportLost,
+  STRING_FORMATS,
+  typeKeyword,
+  typeNames,
+  typesOf,
+  type Weakened,
+} from './schema-keywords.ts'
 import { isEmpty, isObject } from './vocabulary.ts'
 
 export interface SchemaUse {
   /** How an error names the schema, e.g. `The parameters of tool "f"`. */
   readonly title: string
   readonly param: string
-  /** Told the keyword that could not be kept as strict as it was. */
-  readonly weakened: (keyword: string) => void
+  readonly weakened: Weakened
 }
 
 /** Written out, a schema may have this many nodes and this depth; references can blow up a short one without end. */
-const MOST_NODES = 5_000
+const MOST_NODES = 20_000
 const MOST_DEPTH = 60
-
-/** Describe, and constrain nothing: dropped in silence. */
-const ANNOTATIONS = new Set(
-  '$schema $id $anchor $comment $defs $vocabulary definitions default example examples deprecated readOnly writeOnly contentEncoding contentMediaType contentSchema discriminator externalDocs xml'.split(
-    ' ',
-  ),
-)
-const FORMATS = new Set('date-time date time duration float double int32 int64'.split(' '))
-const TYPES = new Set('string number integer boolean array object null'.split(' '))
 
 /** A schema, and the references that led to it. */
 interface Node {
   readonly schema: JsonValue
-  readonly trail: readonly string[]
-}
-/** One object of keywords of a node, its `$ref` and `allOf` taken out. */
-interface Facet {
-  readonly keywords: JsonObject
   readonly trail: readonly string[]
 }
 
@@ -79,7 +78,14 @@ export function responseSchema(schema: JsonObject, use: SchemaUse): JsonObject {
     if ($dynamicRef !== undefined || $recursiveRef !== undefined) refused('uses a dynamic reference.')
     found.push({ keywords, trail: node.trail })
     if (typeof $ref === 'string') facetsOf(resolve($ref, node.trail), depth + 1, found)
-    if (Array.isArray(allOf)) for (const part of allOf) facetsOf({ schema: part, trail: node.trail }, depth + 1, found)
+    // A choice of one is no choice.
+    for (const parts of [
+      allOf,
+      ...[keywords.anyOf, keywords.oneOf].filter((union) => Array.isArray(union) && union.length === 1),
+    ]) {
+      if (!Array.isArray(parts)) continue
+      for (const part of parts) facetsOf({ schema: part, trail: node.trail }, depth + 1, found)
+    }
     return found
   }
 
@@ -112,7 +118,7 @@ export function responseSchema(schema: JsonObject, use: SchemaUse): JsonObject {
       if (isObject(k.items)) items.push({ schema: k.items, trail })
       // Google reads oneOf as anyOf, so nothing is lost that it would have kept.
       for (const branches of [k.anyOf, k.oneOf]) {
-        if (!Array.isArray(branches) || branches.length === 0) continue
+        if (!Array.isArray(branches) || branches.length < 2) continue
         if (union) use.weakened('anyOf')
         else union = { schemas: branches, trail }
       }
@@ -128,14 +134,17 @@ export function responseSchema(schema: JsonObject, use: SchemaUse): JsonObject {
     if (known.length < required.size) use.weakened('required')
     if (known.length > 0) out.required = known
     const ordering = firstOf(facets, 'propertyOrdering', Array.isArray)
-    if (ordering !== undefined) out.propertyOrdering = ordering
-    const additional = facets.find(
-      ({ keywords: k }) => isObject(k.additionalProperties) || typeof k.additionalProperties === 'boolean',
-    )
+    if (Array.isArray(ordering)) {
+      out.propertyOrdering = ordering.filter((name) => typeof name === 'string' && properties.has(name))
+    }
+    const [additional, ...others] = facets.filter(({ keywords: k }) => isClosing(k.additionalProperties))
     if (additional) {
       const value = additional.keywords.additionalProperties as JsonValue
-      out.additionalProperties = typeof value === 'boolean' ? value : inner(value, additional.trail)
-    }
+      out.additionalProperties = value === false ? false : inner(value, additional.trail)
+      // "Additional" means: to the properties beside it, which are now among others.
+      const isAlone = others.length === 0 && facets.every((facet) => facet === additional || !facet.keywords.properties)
+      if (!isAlone) use.weakened('additionalProperties')
+    } else if (facets.some(({ keywords: k }) => k.additionalProperties === true)) out.additionalProperties = true
     if (tuple) {
       const { schemas, trail } = tuple
       out.prefixItems = schemas.map((value) => inner(value, trail))
@@ -144,43 +153,42 @@ export function responseSchema(schema: JsonObject, use: SchemaUse): JsonObject {
     if (items.length > 0) {
       out.items = convert(items, depth + 1)
       implied ??= 'array'
+      // Beside a tuple, items are those after it; from elsewhere they were all of them.
+      if (tuple && facets.length > 1) use.weakened('items')
     }
     Object.assign(out, boundsOf(facets, types, use.weakened))
     const format = firstOf(facets, 'format', (v) => typeof v === 'string')
     if (typeof format === 'string') {
-      if (FORMATS.has(format)) out.format = format
+      if (STRING_FORMATS.has(format) || NUMBER_FORMATS.has(format)) out.format = format
       else use.weakened('format')
     }
 
-    let branches = union?.schemas.map((value) => inner(value, union?.trail ?? []))
-    const isNullable = types.has('null') || facets.some(({ keywords: k }) => k.nullable === true)
+    const isNullable = facets.some(({ keywords: k }) => k.nullable === true)
+    if (types.size === 0 && !values && implied !== undefined) types.add(implied)
+    if (union) {
+      const { schemas, trail } = union
+      const branches = schemas.map((value) => inner(value, trail))
+      if (isNullable && !branches.some(({ type }) => typeNames(type).includes('null'))) branches.push({ type: 'null' })
+      if (values) use.weakened('enum')
+      return { ...typeKeyword(types, isNullable, () => use.weakened('type')), ...out, anyOf: branches }
+    }
+    if (values) return enumOf(values, isNullable, out)
     const plain = [...types].filter((type) => type !== 'null')
-    if (plain.length === 0 && implied !== undefined && !types.has('null')) plain.push(implied)
-
-    if (branches) {
-      if (isNullable && !branches.some((branch) => branch.type === 'null')) branches = [...branches, { type: 'null' }]
-      // A union of one is that one, with what stood beside the union.
-      if (branches.length === 1) return { ...branches[0], ...out }
-      if (plain.length === 1) out.type = plain[0] as string
-      return { ...out, anyOf: branches }
+    if (plain.length < 2) return { ...typeKeyword(types, isNullable, () => {}), ...out }
+    const { title, description, ...rest } = out
+    const branches: JsonObject[] = plain.map((type) => ({ type, ...keywordsFor(type, rest) }))
+    if (isNullable || types.has('null')) branches.push({ type: 'null' })
+    return {
+      ...(title === undefined ? {} : { title }),
+      ...(description === undefined ? {} : { description }),
+      anyOf: branches,
     }
-    if (values) return enumOf(values, plain, isNullable, out)
-    if (plain.length > 1) {
-      const { title, description, ...rest } = out
-      const alternatives: JsonObject[] = plain.map((type) => ({ type, ...keywordsFor(type, rest) }))
-      return {
-        ...(title === undefined ? {} : { title }),
-        ...(description === undefined ? {} : { description }),
-        anyOf: isNullable ? [...alternatives, { type: 'null' }] : alternatives,
-      }
-    }
-    const [type] = plain
-    if (type !== undefined) return { type: isNullable ? [type, 'null'] : type, ...out }
-    return types.has('null') ? { type: 'null', ...out } : out
   }
 
   return convert([{ schema, trail: [] }], 0)
 }
+
+const isClosing = (additional: JsonValue | undefined): boolean => additional === false || isObject(additional)
 
 /** A JSON pointer or an anchor inside the schema; only own properties are followed. */
 function lookUp(root: JsonObject, ref: string): JsonValue | undefined {
@@ -212,146 +220,4 @@ function percentDecoded(text: string): string {
   } catch {
     return text
   }
-}
-
-const CARRIED = new Set(
-  'type format title description enum const items prefixItems minItems maxItems minimum maximum exclusiveMinimum exclusiveMaximum anyOf oneOf properties additionalProperties required propertyOrdering nullable'.split(
-    ' ',
-  ),
-)
-
-function reportLost(facets: readonly Facet[], weakened: (keyword: string) => void): void {
-  for (const { keywords } of facets) {
-    for (const [name, value] of Object.entries(keywords)) {
-      if (!CARRIED.has(name) && !ANNOTATIONS.has(name) && !name.startsWith('x-')) weakened(name)
-      // A tuple that is closed stays open, for `items` can only be a schema here.
-      else if (name === 'items' && value === false) weakened('items')
-    }
-  }
-}
-
-function firstOf(facets: readonly Facet[], name: string, fits: (value: JsonValue) => boolean): JsonValue | undefined {
-  for (const { keywords } of facets) {
-    const value = keywords[name]
-    if (value !== undefined && fits(value)) return value
-  }
-  return undefined
-}
-
-const typeNames = (value: JsonValue | undefined): readonly string[] =>
-  (Array.isArray(value) ? value : [value]).flatMap((t) => (typeof t === 'string' ? [t.toLowerCase()] : []))
-
-/** The types that all facets allow, and the values, where they are listed: `const` is an `enum` of one. */
-function typesOf(facets: readonly Facet[], weakened: (keyword: string) => void) {
-  let types: Set<string> | undefined
-  let values: readonly JsonValue[] | undefined
-  for (const { keywords: k } of facets) {
-    const names = typeNames(k.type)
-    const known = names.filter((name) => TYPES.has(name))
-    if (known.length < names.length) weakened('type')
-    if (known.length > 0) {
-      const both: Set<string> = types ? common(types, known) : new Set(known)
-      if (both.size > 0) types = both
-      else weakened('allOf')
-    }
-    const listed: readonly JsonValue[] | undefined =
-      k.const !== undefined ? [k.const] : Array.isArray(k.enum) ? k.enum : undefined
-    if (listed) {
-      const both: readonly JsonValue[] = values
-        ? values.filter((value) => listed.some((other) => JSON.stringify(other) === JSON.stringify(value)))
-        : listed
-      if (both.length > 0) values = both
-      else weakened('allOf')
-    }
-  }
-  types ??= new Set()
-  if (!values) return { types }
-  // Only strings and numbers may be listed; null and booleans become types.
-  const kept = values.filter((value) => typeof value === 'string' || typeof value === 'number')
-  if (values.includes(null)) types.add('null')
-  const booleans = values.filter((value) => typeof value === 'boolean')
-  if (booleans.length > 0) types.add('boolean')
-  if (booleans.length === 1 || kept.length + booleans.length + Number(values.includes(null)) < values.length) {
-    weakened('enum')
-  }
-  return kept.length > 0 ? { types, values: kept } : { types }
-}
-
-/** An integer is a number. */
-function common(types: ReadonlySet<string>, names: readonly string[]): Set<string> {
-  const both = new Set(names.filter((name) => types.has(name)))
-  if (types.has('number') && names.includes('integer')) both.add('integer')
-  if (types.has('integer') && names.includes('number')) both.add('integer')
-  return both
-}
-
-function boundsOf(
-  facets: readonly Facet[],
-  types: ReadonlySet<string>,
-  weakened: (keyword: string) => void,
-): JsonObject {
-  const bounds: Record<string, number> = {}
-  const narrow = (name: string, value: JsonValue | undefined, pick: (...of: number[]) => number) => {
-    if (typeof value !== 'number') return
-    const old = bounds[name]
-    bounds[name] = old === undefined ? value : pick(old, value)
-  }
-  for (const { keywords: k } of facets) {
-    narrow('minimum', k.minimum, Math.max)
-    narrow('maximum', k.maximum, Math.min)
-    narrow('minItems', k.minItems, Math.max)
-    narrow('maxItems', k.maxItems, Math.min)
-    // There is no open bound: whole numbers have a next one, others get the closed bound.
-    const isWhole = types.has('integer') && !types.has('number')
-    for (const [name, bound, step, pick] of [
-      ['exclusiveMinimum', 'minimum', 1, Math.max],
-      ['exclusiveMaximum', 'maximum', -1, Math.min],
-    ] as const) {
-      const value = k[name]
-      if (value === undefined || value === false) continue
-      if (typeof value === 'number' && isWhole && Number.isInteger(value)) narrow(bound, value + step, pick)
-      else {
-        narrow(bound, value, pick)
-        weakened(name)
-      }
-    }
-  }
-  return bounds
-}
-
-const STRING_ONLY = new Set(['format'])
-const NUMBER_ONLY = new Set(['minimum', 'maximum', 'format'])
-const ARRAY_ONLY = new Set(['items', 'prefixItems', 'minItems', 'maxItems'])
-const OBJECT_ONLY = new Set(['properties', 'required', 'propertyOrdering', 'additionalProperties'])
-const ONLY: Readonly<Record<string, ReadonlySet<string>>> = {
-  string: STRING_ONLY,
-  number: NUMBER_ONLY,
-  integer: NUMBER_ONLY,
-  array: ARRAY_ONLY,
-  object: OBJECT_ONLY,
-}
-
-function keywordsFor(type: string, keywords: JsonObject): JsonObject {
-  const only = ONLY[type]
-  return only ? Object.fromEntries(Object.entries(keywords).filter(([name]) => only.has(name))) : {}
-}
-
-/** A list of values has one type; mixed lists become a union. */
-function enumOf(
-  values: readonly JsonValue[],
-  types: readonly string[],
-  isNullable: boolean,
-  out: JsonObject,
-): JsonObject {
-  const strings = values.filter((value) => typeof value === 'string')
-  const numbers = values.filter((value) => typeof value === 'number')
-  const branches: JsonObject[] = []
-  if (strings.length > 0) branches.push({ type: 'string', enum: strings })
-  if (numbers.length > 0) {
-    const type = numbers.every(Number.isInteger) && !types.includes('number') ? 'integer' : 'number'
-    branches.push({ type, enum: numbers })
-  }
-  if (types.includes('boolean')) branches.push({ type: 'boolean' })
-  if (isNullable) branches.push({ type: 'null' })
-  return branches.length === 1 ? { ...branches[0], ...out } : { ...out, anyOf: branches }
 }
