@@ -1,33 +1,15 @@
 /**
- * Finds the price of a model at a moment: overrides of the administrator first, then the committed table with its
- * match rules, effective dates, daily windows and tiers. A model that the table does not price is `undefined`, never
- * zero; a price of zero is a price. Local servers are listed at zero (`local@0`), because nobody bills for them.
+ * Finds the list price of a model at a moment in the committed table: match rules, effective dates, daily windows and
+ * tiers. A model that the table does not price is `undefined`, never zero; a price of zero is a price. Local servers
+ * are listed at zero (`local@0`), because nobody bills for them.
  */
+import type { Catalog } from '../core/catalog.ts'
 import type { Bucket, Price, Rates } from '../core/usage.ts'
 import { exactNames, matches } from './match.ts'
 import type { ModelEntry, PriceData, PriceEntry, RateData } from './price-data.ts'
 
-export interface PriceOverride {
-  /** Only for this upstream; absent: for all. */
-  readonly upstream?: string
-  /** A whole model name, or a prefix that ends in `*`. Letter case does not matter. */
-  readonly model: string
-  /** Holds from this moment (ms since 1970); absent: since ever. */
-  readonly from?: number
-  readonly price: Price
-}
-
-export interface PriceList {
-  /**
-   * `catalog` is the provider's `catalog`, absent where no list price is known; `at` is in ms since 1970. The same
-   * arguments give the same object, so that its version can stand for it.
-   */
-  priceOf(catalog: string | undefined, model: string, at: number, upstream?: string): Price | undefined
-  /** The model ids one may ask this vendor for. */
-  modelsOf(catalog: string): readonly string[]
-  /** The catalogs that list this very name, the model's maker first. */
-  makersOf(model: string): readonly string[]
-}
+/** The same arguments give the same `Price` object; letter case in names does not matter. */
+export type PriceList = Pick<Catalog, 'priceOf' | 'modelsOf' | 'makersOf'>
 
 interface Window {
   readonly fromMs: number
@@ -44,18 +26,17 @@ interface Regime {
 const MOST_REMEMBERED = 10_000
 const DAY_MS = 86_400_000
 
-export function createPriceList(data: PriceData, overrides: readonly PriceOverride[] = []): PriceList {
+export function createPriceList(data: PriceData): PriceList {
   const entriesOf = memoize((catalog: string): readonly ModelEntry[] => {
     const own = Object.hasOwn(data.catalogs, catalog) ? data.catalogs[catalog] : undefined
-    if (!own) return []
+    if (own?.of === undefined) return own?.models ?? []
     const { of, only } = own
-    if (of === undefined) return own.models ?? []
     return entriesOf(of).filter((entry) => !only || matches(only, entry.id.toLowerCase()))
   })
-  const catalogOf = (catalog: string) => (entriesOf(catalog).length > 0 ? data.catalogs[catalog] : undefined)
 
   function find(catalog: string, name: string): { catalog: string; entry: ModelEntry } | undefined {
-    for (const place of [catalog, ...(catalogOf(catalog)?.fallback ?? [])]) {
+    if (!Object.hasOwn(data.catalogs, catalog)) return undefined
+    for (const place of [catalog, ...(data.catalogs[catalog]?.fallback ?? [])]) {
       const entry = entriesOf(place).find((candidate) => matches(candidate.match, name))
       if (entry) return { catalog: place, entry }
     }
@@ -75,13 +56,7 @@ export function createPriceList(data: PriceData, overrides: readonly PriceOverri
     return regimes
   })
 
-  const ordered = inOrderOfWeight(overrides)
-
-  let catalogsByName: Map<string, Set<string>> | undefined
-  function listedIn(name: string): ReadonlySet<string> {
-    catalogsByName ??= indexNames(Object.keys(data.catalogs), entriesOf)
-    return catalogsByName.get(name) ?? new Set()
-  }
+  let catalogsByName: ReadonlyMap<string, ReadonlySet<string>> | undefined
   const makersOfName = memoize((name: string): readonly string[] => {
     const makers = Object.keys(data.catalogs).filter((catalog) => {
       const makes = data.catalogs[catalog]?.makes
@@ -89,15 +64,13 @@ export function createPriceList(data: PriceData, overrides: readonly PriceOverri
       const entry = entriesOf(catalog).find((candidate) => matches(candidate.match, name))
       return entry !== undefined && !entry.hidden
     })
-    return [...new Set([...makers, ...listedIn(name)])]
+    catalogsByName ??= indexNames(Object.keys(data.catalogs), entriesOf)
+    return [...new Set([...makers, ...(catalogsByName.get(name) ?? [])])]
   })
 
   return {
-    priceOf(catalog, model, at, upstream) {
-      const name = model.toLowerCase()
-      const override = ordered.find((o) => applies(o, name, at, upstream))
-      if (override) return override.price
-      const regimes = catalog === undefined ? undefined : regimesOf(`${catalog}\n${name}`)
+    priceOf(catalog, model, at) {
+      const regimes = regimesOf(`${catalog}\n${model.toLowerCase()}`)
       return regimes && priceAt(regimes, at)
     },
     modelsOf: memoize((catalog: string) =>
@@ -113,8 +86,8 @@ function indexNames(catalogs: readonly string[], entriesOf: (catalog: string) =>
     for (const entry of entriesOf(catalog)) {
       if (entry.hidden) continue
       for (const name of [entry.id.toLowerCase(), ...exactNames(entry.match)]) {
-        const catalogsOfName = index.get(name)
-        if (catalogsOfName) catalogsOfName.add(catalog)
+        const listedIn = index.get(name)
+        if (listedIn) listedIn.add(catalog)
         else index.set(name, new Set([catalog]))
       }
     }
@@ -122,25 +95,10 @@ function indexNames(catalogs: readonly string[], entriesOf: (catalog: string) =>
   return index
 }
 
-/** One upstream's before everyone's, a whole name before a prefix, a longer prefix before a shorter, the latest first. */
-function inOrderOfWeight(overrides: readonly PriceOverride[]): readonly PriceOverride[] {
-  const weight = (o: PriceOverride) => [o.upstream === undefined ? 0 : 1, o.model.endsWith('*') ? 0 : 1, o.model.length]
-  return overrides
-    .map((o) => ({ ...o, model: o.model.toLowerCase() }))
-    .sort((a, b) => {
-      const [x, y] = [weight(a), weight(b)]
-      for (let i = 0; i < x.length; i++) if (x[i] !== y[i]) return (y[i] ?? 0) - (x[i] ?? 0)
-      return (b.from ?? -Infinity) > (a.from ?? -Infinity) ? 1 : -1
-    })
-}
-
-function applies(override: PriceOverride, name: string, at: number, upstream: string | undefined): boolean {
-  if (override.upstream !== undefined && override.upstream !== upstream) return false
-  if (override.from !== undefined && at < override.from) return false
-  return override.model.endsWith('*') ? name.startsWith(override.model.slice(0, -1)) : name === override.model
-}
-
-/** Entries in the table's order: an undated or dated one opens a regime, windows belong to the one before them. */
+/**
+ * Entries in the table's order: an undated or dated one opens a regime, and windows belong to the regime before them.
+ * (The table's own reader lets a window hold before that date as well; its notes call that a limitation.)
+ */
 function compile(entries: readonly PriceEntry[], version: string): readonly Regime[] {
   const regimes: { from: number; price: Price; windows: Window[] }[] = []
   let since = ''
@@ -151,7 +109,7 @@ function compile(entries: readonly PriceEntry[], version: string): readonly Regi
       regimes.at(-1)?.windows.push({ fromMs: timeOfDayMs(from), toMs: timeOfDayMs(to), price })
     } else {
       since = entry.from ? `@${entry.from}` : ''
-      const from = entry.from ? Date.parse(`${entry.from}T00:00:00Z`) : -Infinity
+      const from = entry.from ? Date.parse(`${entry.from}T00:00:00Z`) : Number.NEGATIVE_INFINITY
       regimes.push({ from, price: priceFrom(entry, version + since), windows: [] })
     }
   }
