@@ -1,0 +1,43 @@
+/** The data directory: which files it holds, who may read them, and that only one instance uses it. */
+import { chmodSync, mkdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
+import { complaintOf, StoreError } from './fault.ts'
+
+export type DatabaseName = 'stockyard' | 'ledger' | 'logs' | 'cache' | 'audit'
+export const DATABASES: readonly DatabaseName[] = ['stockyard', 'ledger', 'logs', 'cache', 'audit']
+
+export const databasePath = (dataDir: string, name: DatabaseName): string => join(dataDir, `${name}.db`)
+
+export const LOCK_FILE = 'lock.db'
+export const BALLAST_FILE = 'ballast'
+export const MASTER_KEY_FILE = 'master.key'
+
+export function prepareDirectory(dataDir: string): void {
+  mkdirSync(dataDir, { recursive: true, mode: 0o700 })
+  chmodSync(dataDir, 0o700)
+}
+
+export interface Lock {
+  release(): void
+}
+
+/**
+ * Holds an exclusive transaction for as long as the instance lives; the system gives it back after a kill.
+ * Throws `in_use` if another instance has it.
+ */
+export function takeLock(dataDir: string): Lock {
+  const db = new DatabaseSync(join(dataDir, LOCK_FILE), { timeout: 0 })
+  try {
+    db.exec('BEGIN EXCLUSIVE')
+    chmodSync(join(dataDir, LOCK_FILE), 0o600)
+  } catch (error) {
+    db.close()
+    if (complaintOf(error) !== 'busy') throw error
+    throw new StoreError(
+      'in_use',
+      `The data directory ${dataDir} is in use by another running instance. Stop that one, or give this one its own --data-dir.`,
+    )
+  }
+  return { release: () => db.close() }
+}

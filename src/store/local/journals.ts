@@ -1,0 +1,110 @@
+/**
+ * Rows of modules on their way to the keeper: collected, sent in batches, never more than a bound under way. What does
+ * not fit or cannot be written is dropped and counted, because a log must never hold up an answer.
+ */
+import type { Log } from '../../core/module.ts'
+import type { JsonObject } from '../../core/request.ts'
+import type { Journal } from '../../core/store.ts'
+import { complaintOf, problemOf } from './fault.ts'
+import type { JournalBatch } from './keeper.ts'
+
+const MOST_ROWS = 10_000
+const MOST_BYTES = 32 * 1024 * 1024
+const ROWS_PER_BATCH = 256
+const FLUSH_MS = 50
+const BATCHES_UNDER_WAY = 4
+/** One line of complaint in this time, however many rows are dropped. */
+const COMPLAIN_MS = 60_000
+
+export interface JournalOptions {
+  readonly module: string
+  readonly statement: string
+  readonly send: (batch: JournalBatch) => Promise<unknown>
+  /** While this says so nothing is written: the space is needed for the ledger. */
+  readonly paused: () => boolean
+  readonly log: Log
+}
+
+export class BatchedJournal implements Journal {
+  readonly #options: JournalOptions
+  #rows: string[] = []
+  #bytes = 0
+  /** Rows and bytes in `#rows` and in batches that are not acknowledged. */
+  #rowsHeld = 0
+  #bytesHeld = 0
+  #underWay = new Set<Promise<void>>()
+  #timer: NodeJS.Timeout | undefined
+  #dropped = 0
+  #complainedAt = Number.NEGATIVE_INFINITY
+
+  constructor(options: JournalOptions) {
+    this.#options = options
+  }
+
+  get dropped(): number {
+    return this.#dropped
+  }
+
+  append(rows: readonly JsonObject[]): void {
+    for (const row of rows) {
+      let text: string
+      try {
+        text = JSON.stringify(row)
+      } catch (error) {
+        this.#drop(1, error)
+        continue
+      }
+      const bytes = text.length * 2
+      if (this.#rowsHeld >= MOST_ROWS || this.#bytesHeld + bytes > MOST_BYTES || this.#options.paused()) {
+        this.#drop(1, undefined)
+        continue
+      }
+      this.#rows.push(text)
+      this.#bytes += bytes
+      this.#rowsHeld++
+      this.#bytesHeld += bytes
+      if (this.#rows.length >= ROWS_PER_BATCH) this.#send()
+    }
+    if (this.#rows.length > 0) this.#timer ??= setTimeout(this.#send, FLUSH_MS).unref()
+  }
+
+  /** Resolves when every row so far is written or dropped. */
+  async flush(): Promise<void> {
+    while (this.#rowsHeld > 0) {
+      this.#send()
+      await Promise.race(this.#underWay)
+    }
+  }
+
+  readonly #send = (): void => {
+    clearTimeout(this.#timer)
+    this.#timer = undefined
+    if (this.#rows.length === 0 || this.#underWay.size >= BATCHES_UNDER_WAY) return
+    const rows = this.#rows
+    const bytes = this.#bytes
+    this.#rows = []
+    this.#bytes = 0
+    const { module, statement } = this.#options
+    const sent = this.#options.send({ module, statement, rows }).then(
+      () => {},
+      (error: unknown) => this.#drop(rows.length, error),
+    )
+    const done = sent.then(() => {
+      this.#underWay.delete(done)
+      this.#rowsHeld -= rows.length
+      this.#bytesHeld -= bytes
+      this.#send()
+    })
+    this.#underWay.add(done)
+  }
+
+  #drop(rows: number, error: unknown): void {
+    this.#dropped += rows
+    const now = performance.now()
+    if (now - this.#complainedAt < COMPLAIN_MS) return
+    this.#complainedAt = now
+    const { module, log } = this.#options
+    const problem = error === undefined ? 'they come faster than they are written' : problemOf(complaintOf(error))
+    log.warn(`rows of the module "${module}" are dropped: ${problem}`, { dropped: this.#dropped, error })
+  }
+}
