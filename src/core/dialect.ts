@@ -62,8 +62,9 @@ export interface UpstreamSide {
   writeRequest(request: ModelRequest, context: WriteContext): JsonObject
   /** Edits to make on a relayed body (besides the model), e.g. asking for usage in the stream. */
   relayEdits?(body: JsonObject): Readonly<Record<string, JsonValue>>
-  readBody(body: JsonValue): readonly ReplyEvent[]
-  streamReader(): StreamReader
+  /** `asked` is the request that was written for this reply: what had to be renamed in it is named back. */
+  readBody(body: JsonValue, asked?: ModelRequest): readonly ReplyEvent[]
+  streamReader(asked?: ModelRequest): StreamReader
   watcher(asked: JsonObject): Watcher
   /** Facts of an unstreamed body. `error` is set if a 200 carries an error instead of an answer. */
   factsOf(body: JsonValue): ReplyFacts

@@ -1,0 +1,52 @@
+/**
+ * Anthropic's Messages API (`POST /v1/messages`), which several other vendors serve as well. Streams are SSE with named
+ * events: a message opens, its blocks open, grow and close one after another, and `message_stop` is the end.
+ */
+import { defineDialect } from '../../core/dialect.ts'
+import { failStream, readError, writeError } from './errors.ts'
+import { readRequest } from './read-request.ts'
+import { MessageReader } from './reader.ts'
+import { ID } from './vocabulary.ts'
+import { factsOf, MessageWatcher } from './watcher.ts'
+import { writeRequest } from './write-request.ts'
+import { streamWriter, writeBody } from './writer.ts'
+
+export default defineDialect({
+  id: ID,
+  operation: 'chat',
+  client: {
+    fields: {
+      model: 'string',
+      messages: 'array',
+      system: 'string|array',
+      max_tokens: 'integer',
+      stream: 'boolean',
+      tools: 'array',
+      tool_choice: 'object',
+      temperature: 'number',
+      top_p: 'number',
+      top_k: 'integer',
+      stop_sequences: 'array',
+      metadata: 'object',
+      thinking: 'object',
+      output_config: 'object',
+      output_format: 'object',
+    },
+    streamType: 'text/event-stream',
+    readRequest,
+    writeBody,
+    streamWriter,
+    ping: 'event: ping\ndata: {"type": "ping"}\n\n',
+    writeError,
+    failStream,
+  },
+  upstream: {
+    framing: 'sse',
+    writeRequest,
+    readBody: (body, asked) => new MessageReader(asked).body(body),
+    streamReader: (asked) => new MessageReader(asked),
+    watcher: () => new MessageWatcher(),
+    factsOf,
+    readError,
+  },
+})

@@ -1,0 +1,188 @@
+/**
+ * What is known of a message stream as it passes on the relay. Nearly every frame is a piece of text: it is told by
+ * its first bytes and its text measured where it stands. The few others are parsed.
+ */
+import type { Watcher } from '../../core/dialect.ts'
+import { GatewayError } from '../../core/errors.ts'
+import { type Frame, MARK, type ReplyEvent, type ReplyFacts } from '../../core/reply.ts'
+import type { JsonObject, JsonValue } from '../../core/request.ts'
+import { sseData } from '../../wire/sse.ts'
+import { bornInside } from './errors.ts'
+import { MessageReader } from './reader.ts'
+import { mergedUsage, usageOf } from './usage.ts'
+import { finishOf, isObject, JSON_TOOL, listOf, objectOf, stringOf } from './vocabulary.ts'
+
+const DELTA = Buffer.from('"content_block_delta"')
+const STOP = Buffer.from('"content_block_stop"')
+const PING = Buffer.from('"ping"')
+/** A key in full with its quotes cannot stand inside a string, where its quotes would be escaped. */
+const TEXT_KEYS = ['"text"', '"thinking"', '"partial_json"'].map((key) => Buffer.from(key))
+/** How far into a frame its type stands: behind `event: content_block_delta\ndata: {"type":`. */
+const HEAD = 80
+const QUOTE = 0x22
+const BACKSLASH = 0x5c
+
+export class MessageWatcher implements Watcher {
+  readonly facts: ReplyFacts = { textBytes: 0, complete: false }
+  #usage: JsonObject | undefined
+  #calls = 0
+  #answers = 0
+
+  look(frame: Frame): void {
+    const { bytes } = frame
+    const { facts } = this
+    const head = bytes.subarray(0, HEAD)
+    if (head.includes(DELTA)) {
+      frame.marks |= MARK.content
+      facts.textBytes += textBytes(bytes)
+      return
+    }
+    if (head.includes(STOP) || head.includes(PING)) return
+    const value = parsed(bytes)
+    if (!isObject(value)) return
+    const error = bornInside(value)
+    if (error) {
+      facts.error = error
+      frame.marks |= MARK.final
+      return
+    }
+    switch (value.type) {
+      case 'message_start':
+        if (facts.complete) return
+        this.#started(objectOf(value.message), frame)
+        return
+      case 'content_block_start':
+        this.#block(objectOf(value.content_block), frame)
+        return
+      case 'content_block_delta':
+        frame.marks |= MARK.content
+        facts.textBytes += textBytes(bytes)
+        return
+      case 'message_delta': {
+        frame.marks |= MARK.final
+        this.#report(value.usage)
+        const reason = stringOf(objectOf(value.delta).stop_reason)
+        if (reason === undefined) return
+        const isAnswer = reason === 'tool_use' && this.#answers > 0 && this.#calls === 0
+        facts.finish = isAnswer ? 'stop' : finishOf(reason)
+        return
+      }
+      case 'message_stop':
+        frame.marks |= MARK.final | MARK.terminal
+        facts.complete = true
+    }
+  }
+
+  #started(message: JsonObject, frame: Frame): void {
+    const { facts } = this
+    const id = stringOf(message.id)
+    const model = stringOf(message.model)
+    if (id !== undefined) facts.id = id
+    if (model !== undefined) facts.model = model
+    this.#report(message.usage)
+    for (const block of listOf(message.content)) this.#block(objectOf(block), frame)
+  }
+
+  #report(raw: JsonValue | undefined): void {
+    this.#usage = mergedUsage(this.#usage, raw)
+    const usage = usageOf(this.#usage)
+    if (usage) this.facts.usage = usage
+  }
+
+  #block(block: JsonObject, frame: Frame): void {
+    const { facts } = this
+    const text = stringOf(block.text) ?? stringOf(block.thinking) ?? ''
+    const isEmpty = text === '' && (block.type === 'text' || block.type === 'thinking')
+    if (!isEmpty) frame.marks |= MARK.content
+    if (block.type === 'text' || block.type === 'thinking') facts.textBytes += Buffer.byteLength(text)
+    if (block.type === 'tool_use') {
+      if (block.name === JSON_TOOL) this.#answers++
+      else this.#calls++
+    }
+    // Another model took over, and its prices with it.
+    const model = block.type === 'fallback' ? stringOf(objectOf(block.to).model) : undefined
+    if (model !== undefined) facts.model = model
+  }
+}
+
+/** The facts of an unstreamed message. */
+export function factsOf(body: JsonValue): ReplyFacts {
+  const facts: ReplyFacts = { textBytes: 0, complete: false }
+  try {
+    for (const event of new MessageReader().body(body)) note(event, facts)
+    facts.complete = true
+  } catch (error) {
+    if (!(error instanceof GatewayError)) throw error
+    facts.error = error
+  }
+  return facts
+}
+
+function note(event: ReplyEvent, facts: ReplyFacts): void {
+  switch (event.type) {
+    case 'reply-start':
+      if (event.id !== undefined) facts.id = event.id
+      if (event.model !== undefined) facts.model = event.model
+      break
+    case 'text-delta':
+    case 'reasoning-delta':
+      facts.textBytes += Buffer.byteLength(event.text)
+      break
+    case 'tool-call-delta':
+      facts.textBytes += Buffer.byteLength(event.json)
+      break
+    case 'usage-report':
+      facts.usage = event.usage
+      break
+    case 'finish':
+      facts.finish = event.reason
+      break
+  }
+}
+
+function parsed(bytes: Buffer): JsonValue | undefined {
+  const { data } = sseData(bytes)
+  if (data === '' || data === '[DONE]') return undefined
+  try {
+    return JSON.parse(data)
+  } catch {
+    return undefined
+  }
+}
+
+/** The UTF-8 length of a delta's text, its escapes counted as what they stand for. */
+function textBytes(bytes: Buffer): number {
+  for (const key of TEXT_KEYS) {
+    let at = bytes.indexOf(key)
+    if (at < 0) continue
+    at += key.length
+    while (isBetween(bytes[at])) at++
+    if (bytes[at] === QUOTE) return stringBytes(bytes, at + 1)
+  }
+  return 0
+}
+
+/** White space or the colon between a key and its value. */
+const isBetween = (byte: number | undefined): boolean => byte === 0x3a || byte === 0x20 || byte === 0x09
+
+function stringBytes(bytes: Buffer, start: number): number {
+  const close = bytes.indexOf(QUOTE, start)
+  const escaped = bytes.indexOf(BACKSLASH, start)
+  if (close >= 0 && (escaped < 0 || escaped > close)) return close - start
+  let sum = 0
+  for (let at = start; at < bytes.length && bytes[at] !== QUOTE; ) {
+    if (bytes[at] !== BACKSLASH) {
+      sum++
+      at++
+    } else if (bytes[at + 1] !== 0x75) {
+      sum++
+      at += 2
+    } else {
+      const code = Number.parseInt(bytes.toString('latin1', at + 2, at + 6), 16)
+      // Half of a surrogate pair: the pair is four bytes.
+      sum += code < 0x80 ? 1 : code < 0x800 || (code >= 0xd800 && code < 0xe000) ? 2 : 3
+      at += 6
+    }
+  }
+  return sum
+}
