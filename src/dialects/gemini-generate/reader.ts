@@ -37,10 +37,7 @@ export class ReplyReader implements StreamReader {
 
   /** One event's payload: a response, or (in the framing without SSE) an array's piece with its bracket or comma. */
   read(data: string): ReplyEvent[] {
-    const text = data
-      .trim()
-      .replace(/^[[,\s]+/, '')
-      .replace(/[\],\s]+$/, '')
+    const text = betweenElements(data)
     if (text === '') return []
     let chunks: JsonValue
     try {
@@ -223,3 +220,13 @@ export class ReplyReader implements StreamReader {
 }
 
 const at = (choice: Choice): { readonly choice?: number } => (choice.index === 0 ? {} : { choice: choice.index })
+
+/** Without the brackets, commas and white space that stand around an array's elements. */
+function betweenElements(data: string): string {
+  const isAround = (at: number): boolean => '[], \t\r\n'.includes(data.charAt(at))
+  let start = 0
+  let end = data.length
+  while (start < end && isAround(start)) start++
+  while (end > start && isAround(end - 1)) end--
+  return data.slice(start, end)
+}

@@ -28,7 +28,7 @@ export function usageOf(metadata: JsonValue | undefined): Usage | undefined {
     (name) => m[name] !== undefined,
   )
   if (!isCounted) return undefined
-  const prompt = count(m.promptTokenCount) + count(m.toolUsePromptTokenCount)
+  const prompt = tokenCount(count(m.promptTokenCount) + count(m.toolUsePromptTokenCount))
   const total = count(m.totalTokenCount)
   const reasoning = count(m.thoughtsTokenCount)
   let output = count(m.candidatesTokenCount)
