@@ -56,6 +56,8 @@ export async function startUpstream(options: UpstreamOptions = {}): Promise<Upst
   const ledger = new Ledger()
   const standing = behaviourOf(options.behaviour)
   const sockets = new Set<Socket>()
+  // Unread connections do not notice that their client has left; they last until `reset()`.
+  const held = new Set<Socket>()
   const idle = new WeakMap<Socket, NodeJS.Timeout>()
   const running = new Set<() => void>()
   const failures = new Map<string, number>()
@@ -81,6 +83,7 @@ export async function startUpstream(options: UpstreamOptions = {}): Promise<Upst
     sockets.add(socket)
     socket.once('close', () => {
       sockets.delete(socket)
+      held.delete(socket)
       clearTimeout(idle.get(socket))
     })
     const next = rules[0]
@@ -88,6 +91,7 @@ export async function startUpstream(options: UpstreamOptions = {}): Promise<Upst
       spend(next)
       socket.on('error', () => {})
       socket.pause()
+      held.add(socket)
       const row = ledger.open('', '', {})
       row.behaviour = next.behaviour
       return
@@ -324,6 +328,7 @@ export async function startUpstream(options: UpstreamOptions = {}): Promise<Upst
       failures.clear()
       seenPrefixes.clear()
       rules = []
+      for (const socket of held) socket.destroy()
     },
     async close() {
       const closed = new Promise<void>((resolve) => server.close(() => resolve()))

@@ -62,7 +62,11 @@ export async function send(line: Line, reply: Reply): Promise<void> {
 
   if (reply.framing === 'body' && fillOf(b) === undefined && !b.endless && isWholeKnown(b)) {
     const [only] = reply.events
-    if (only) headers['content-length'] = rendered('body', only, b, true).reduce((sum, part) => sum + part.length, 0)
+    if (only)
+      headers['content-length'] = rendered('body', only, b, true, b['bad-json'] === true).reduce(
+        (sum, part) => sum + part.length,
+        0,
+      )
   }
   res.writeHead(reply.status, headers)
   res.flushHeaders()
@@ -79,13 +83,14 @@ export async function send(line: Line, reply: Reply): Promise<void> {
   }
   for (const event of rearranged(reply.events, b)) {
     if (await ended(sent)) return
+    const isBroken = b['bad-json'] === true && event.content === true && !isStarted
     if (event.content) {
       if (b.first && !isStarted) await pipe.wait(b.first)
       isStarted = true
       if (b.pace) await pipe.wait(b.pace)
     }
     if (b.comments && reply.framing === 'sse') await pipe.put(Buffer.from(`: still here${lineEnd(b)}${lineEnd(b)}`))
-    const parts = rendered(reply.framing, event, b, sent === 0)
+    const parts = rendered(reply.framing, event, b, sent === 0, isBroken)
     if (reply.framing === 'body' && isCutShort(b)) {
       // An unstreamed body counts as one event: what should happen after it happens in its middle.
       const whole = Buffer.concat(parts)
@@ -123,7 +128,7 @@ export async function send(line: Line, reply: Reply): Promise<void> {
       return true
     }
     if (b['inband-error'] === count) {
-      for (const part of rendered(reply.framing, reply.errorEvent, b, count === 0)) await pipe.put(part)
+      for (const part of rendered(reply.framing, reply.errorEvent, b, count === 0, false)) await pipe.put(part)
       if (reply.framing === 'array') await pipe.put(Buffer.from(']'))
       row.eventsSent++
       await pipe.end()
@@ -228,9 +233,15 @@ function* rearranged(events: Iterable<Event>, b: Behaviour): Iterable<Event> {
 }
 
 /** An event's bytes, in parts: between two parts belongs a filling. */
-function rendered(framing: Reply['framing'], event: Event, b: Behaviour, isFirst: boolean): Buffer[] {
+function rendered(
+  framing: Reply['framing'],
+  event: Event,
+  b: Behaviour,
+  isFirst: boolean,
+  isBroken: boolean,
+): Buffer[] {
   let data = textOf(event.data)
-  if (b['bad-json'] && event.content) data = data.slice(0, data.length >> 1)
+  if (isBroken) data = data.slice(0, data.length >> 1)
   const end = lineEnd(b)
   if (framing === 'sse') data = `${event.name ? `event: ${event.name}${end}` : ''}data: ${data}${end}${end}`
   else if (framing === 'array') data = `${isFirst ? '[' : ',\r\n'}${data}`
