@@ -72,7 +72,7 @@ function bodyFor(
     if (target.model !== x.json.model) edits.model = target.model
     const more = target.upstream.provider.quirks?.noStreamOptions ? undefined : side.relayEdits?.(x.json)
     if (more) Object.assign(edits, more)
-    return Object.keys(edits).length === 0 ? [x.body] : ports.wire.splice(x.body, edits)
+    return Object.keys(edits).length === 0 ? [x.body] : ports.wire.splice(x.body, x.scan, edits)
   }
   const client = ports.dialects.get(x.dialect)?.client
   if (!client) throw failure('not_found', { what: `dialect "${x.dialect}"` })

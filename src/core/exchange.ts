@@ -9,6 +9,7 @@ import type { Provider } from './provider.ts'
 import type { FinishReason } from './reply.ts'
 import type { JsonObject, ModelRequest, Operation } from './request.ts'
 import type { Usage } from './usage.ts'
+import type { BodyScan } from './wire.ts'
 
 /** Who asks. Named by the credential, never by a header that a client may write. */
 export interface Principal {
@@ -162,6 +163,8 @@ export interface Exchange {
   readonly stream: boolean
   readonly headers: Readonly<Record<string, string | undefined>>
   readonly body: Buffer
+  /** Where the body's top-level fields stand, for edits that leave all other bytes alone. */
+  readonly scan: BodyScan
   /** The parsed body. Its objects came from JSON.parse: `__proto__` is data in it, not a prototype. */
   readonly json: JsonObject
   readonly peer: string

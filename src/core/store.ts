@@ -112,6 +112,8 @@ export interface Configuration {
   readonly routes: Readonly<Record<string, RouteConfiguration>>
   readonly aliases: Readonly<Record<string, AliasConfiguration>>
   readonly prices: Readonly<Record<string, readonly PriceConfiguration[]>>
+  /** Objects that a file owns (`routes/gpt-4o`), and which file: they are read-only elsewhere. */
+  readonly file?: { readonly name: string; readonly owns: readonly string[] }
 }
 export interface ModuleConfiguration {
   readonly mode: Mode

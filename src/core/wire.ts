@@ -12,6 +12,9 @@ export interface Framer {
   end(): Frame | undefined
 }
 
+/** Where the top-level fields of a request body stand; made and read by wire/ alone. */
+export type BodyScan = object
+
 export interface Wire {
   readonly egress: Egress
   framer(framing: Framing): Framer
@@ -22,7 +25,7 @@ export interface Wire {
   /** Neighboring frames that pass, as few buffers as possible. */
   coalesce(frames: readonly Frame[], passes: (frame: Frame) => boolean): Buffer[]
   /** Sets (or, with undefined, removes) top-level fields of a JSON body; all other bytes stay. */
-  splice(body: Buffer, edits: Readonly<Record<string, JsonValue | undefined>>): readonly Buffer[]
+  splice(body: Buffer, scan: BodyScan, edits: Readonly<Record<string, JsonValue | undefined>>): readonly Buffer[]
   /** The client's headers that may go upstream. */
   upstreamHeaders(
     headers: Readonly<Record<string, string | undefined>>,

@@ -14,6 +14,7 @@ import type { Gateway } from '../core/gateway.ts'
 import { formatDollars } from '../core/money.ts'
 import type { JsonObject, ModelRequest } from '../core/request.ts'
 import type { Snapshot } from '../core/snapshot.ts'
+import type { BodyScan } from '../core/wire.ts'
 import { parseJsonObject } from '../wire/json.ts'
 import type { Identity } from './identity.ts'
 
@@ -77,7 +78,7 @@ function createDoor(parts: DataPlaneParts, dialect: Dialect) {
       const body = bodyOf(request)
       const { json, scan } = parseJsonObject(body)
       check(json, fields, scan.duplicates)
-      const x = exchangeOf({ id, started, snapshot, dialect, request, body, json, signal: controller.signal })
+      const x = exchangeOf({ id, started, snapshot, request, body, json, scan, signal: controller.signal })
       origins.set(x, raw)
       if (x.stream) ping = pinger(out, client.ping, () => head(x, snapshot, undefined, client.streamType))
       const answer = await run(x, snapshot, ports)
@@ -95,10 +96,10 @@ function createDoor(parts: DataPlaneParts, dialect: Dialect) {
     id: string
     started: number
     snapshot: Snapshot
-    dialect: Dialect
     request: FastifyRequest
     body: Buffer
     json: JsonObject
+    scan: BodyScan
     signal: AbortSignal
   }): Exchange {
     let read: ModelRequest | undefined
@@ -108,14 +109,15 @@ function createDoor(parts: DataPlaneParts, dialect: Dialect) {
       started: a.started,
       revision: a.snapshot.revision,
       names: a.snapshot.names,
-      operation: a.dialect.operation,
-      dialect: a.dialect.id,
+      operation: dialect.operation,
+      dialect: dialect.id,
       path: a.request.url,
       model: a.json.model as string,
       stream: a.json.stream === true,
       headers: a.request.raw.headers as Record<string, string | undefined>,
       body: a.body,
       json: a.json,
+      scan: a.scan,
       peer: a.request.raw.socket.remoteAddress ?? '',
       signal: a.signal,
       request: () => {

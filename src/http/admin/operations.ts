@@ -1,0 +1,158 @@
+/** Routes about the running gateway rather than its configuration: keys of its own, usage, health, backup. */
+import { randomBytes } from 'node:crypto'
+import { type TObject, Type } from 'typebox'
+import { failure } from '../../core/errors.ts'
+import { parseStrict } from '../../core/settings.ts'
+import type { CoreRoute } from './route.ts'
+
+const closed = { additionalProperties: false }
+const anything: TObject = Type.Object({}, { additionalProperties: true })
+const ProxyKey = Type.Object({ key: Type.Optional(Type.String({ minLength: 16, maxLength: 512 })) }, closed)
+const Directory = Type.Object({ directory: Type.String({ minLength: 1 }) }, closed)
+const MasterKey = Type.Object({ masterKey: Type.String({ minLength: 16 }) }, closed)
+const text = Type.Optional(Type.String())
+const UsageQuery = Type.Object(
+  { from: text, to: text, groupBy: text, model: text, upstream: text, principal: text },
+  closed,
+)
+const Reprice = Type.Object(
+  { model: text, upstream: text, from: text, to: text, all: Type.Optional(Type.Boolean()) },
+  closed,
+)
+
+export const operationRoutes: readonly CoreRoute[] = [
+  {
+    method: 'GET',
+    path: 'proxy-key',
+    summary: 'Whether a proxy key is set; never the key.',
+    answer: anything,
+    example: { set: true },
+    handle: ({ identity }) => ({ set: identity.proxyKeySet }),
+  },
+  {
+    method: 'PUT',
+    path: 'proxy-key',
+    summary: 'Sets the proxy key, or makes one; it is shown in this answer only. The old one stops working at once.',
+    body: ProxyKey,
+    answer: anything,
+    example: { key: 'sk-sy-…' },
+    handle({ identity }, call) {
+      const key = parseStrict(ProxyKey, call.body).key ?? `sk-sy-${randomBytes(24).toString('base64url')}`
+      if (call.dry) return { dry: true }
+      identity.setProxyKey(key, call.actor)
+      return { key }
+    },
+  },
+  {
+    method: 'DELETE',
+    path: 'proxy-key',
+    summary: 'Removes the proxy key: only local callers remain.',
+    answer: anything,
+    example: {},
+    handle({ identity }, call) {
+      if (!call.dry) identity.setProxyKey(undefined, call.actor)
+      return { set: false }
+    },
+  },
+  {
+    method: 'POST',
+    path: 'local-trust/confirm',
+    summary: 'Says that whatever forwards to this port may be trusted like a program on this machine.',
+    answer: anything,
+    example: { confirmed: true },
+    handle({ identity }, call) {
+      identity.confirmLocalTrust(call.actor)
+      return { confirmed: true }
+    },
+  },
+  {
+    method: 'GET',
+    path: 'usage',
+    summary: 'Tokens and money from the ledger, grouped by any of model, upstream, principal, day, hour.',
+    query: UsageQuery,
+    answer: anything,
+    example: { rows: [{ day: '2026-11-23', model: 'gpt-4o-mini', requests: 3, costUsd: '0.000069' }] },
+    async handle({ store }, { query }) {
+      const { from, to, groupBy, ...filters } = query as Record<string, string | undefined>
+      const moment = (value: string | undefined, name: string): number | undefined => {
+        if (value === undefined) return undefined
+        const at = Date.parse(value)
+        if (Number.isNaN(at)) throw failure('invalid_request', { problem: `"${name}" is not a time`, param: name })
+        return at
+      }
+      const since = moment(from, 'from')
+      const until = moment(to, 'to')
+      return {
+        rows: await store.usage({
+          ...(since === undefined ? {} : { from: since }),
+          ...(until === undefined ? {} : { to: until }),
+          groupBy: groupBy ? groupBy.split(',') : ['model', 'upstream'],
+          filters,
+        }),
+      }
+    },
+  },
+  {
+    method: 'GET',
+    path: 'usage/unpriced',
+    summary: 'Models that were used without a known price, with how much.',
+    answer: anything,
+    example: { models: [{ upstream: 'custom', model: 'my-model', requests: 12 }] },
+    handle: async ({ store }) => ({ models: await store.unpriced() }),
+  },
+  {
+    method: 'POST',
+    path: 'usage/reprice',
+    summary: 'Books past calls again at the price that is set now, as adjustments; nothing is rewritten.',
+    body: Reprice,
+    answer: anything,
+    example: { upstream: 'custom', model: 'my-model' },
+    async handle({ store, gateway, now }, call) {
+      const { model, upstream, ...rest } = parseStrict(Reprice, call.body)
+      const target = gateway.snapshot.upstreams.get(upstream ?? '')
+      if (!target || model === undefined) {
+        throw failure('invalid_request', {
+          problem: 'Name an upstream that is configured, and the model as it is called there.',
+        })
+      }
+      const price = gateway.snapshot.priceOf({ upstream: target, model, weight: 1 }, now())
+      if (!price) throw failure('not_found', { what: `price for ${upstream}/${model}; set one with PUT /api/prices` })
+      return store.reprice({ upstream, upstreamModel: model, ...rest }, price)
+    },
+  },
+  {
+    method: 'GET',
+    path: 'health',
+    summary: 'What the gateway knows of itself: storage, upstreams, local trust, open exchanges.',
+    answer: anything,
+    example: { version: '0.1.0', ledger: 'ok' },
+    handle: ({ store, identity, gateway, version, startedAt, now }) => ({
+      version,
+      uptimeSeconds: Math.floor((now() - startedAt) / 1_000),
+      revision: gateway.snapshot.revision,
+      exchanges: gateway.snapshot.inside,
+      upstreams: gateway.snapshot.upstreams.size,
+      localTrust: identity.distrust ? { lost: true, ...identity.distrust } : { lost: false },
+      proxyKey: identity.proxyKeySet,
+      ...store.health(),
+    }),
+  },
+  {
+    method: 'POST',
+    path: 'backup',
+    summary: 'Writes consistent copies of all files, while running, into a directory on this machine.',
+    body: Directory,
+    answer: anything,
+    example: { directory: '/var/backups/stockyard' },
+    handle: ({ store }, call) => store.backup(parseStrict(Directory, call.body).directory),
+  },
+  {
+    method: 'POST',
+    path: 'rotate-master-key',
+    summary: 'Seals every stored secret anew under another master key, in one transaction.',
+    body: MasterKey,
+    answer: anything,
+    example: { masterKey: '…' },
+    handle: ({ store }, call) => ({ sealed: store.rotateMasterKey(parseStrict(MasterKey, call.body).masterKey) }),
+  },
+]

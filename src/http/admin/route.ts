@@ -1,0 +1,47 @@
+/**
+ * An administrative route as data: from it come the HTTP route, the checks of what is sent, and its place in the OpenAPI
+ * description. A route of a module looks the same, but gets the module's host instead.
+ */
+import type { TObject } from 'typebox'
+import type { Gateway } from '../../core/gateway.ts'
+import type { AdminCall, Awaitable } from '../../core/module.ts'
+import type { Identity } from '../identity.ts'
+
+/** What the store of one machine offers administrators beyond core's port. */
+export interface AdminStore {
+  usage(question: object): Promise<unknown>
+  unpriced(): Promise<unknown>
+  reprice(selection: object, price: object): Promise<unknown>
+  backup(toDir: string): Promise<unknown>
+  rotateMasterKey(key: string): number
+  health(): object
+}
+
+export interface AdminContext {
+  readonly gateway: Gateway
+  readonly identity: Identity
+  readonly store: AdminStore
+  readonly version: string
+  readonly startedAt: number
+  now(): number
+}
+
+export interface CoreCall extends AdminCall {
+  readonly actor: string
+  /** Show what would change, and change nothing. */
+  readonly dry: boolean
+  /** The revision the client last saw, from `If-Match`. */
+  readonly expected: number | undefined
+}
+
+export interface CoreRoute {
+  readonly method: 'GET' | 'POST' | 'PUT' | 'DELETE'
+  /** Below `/api/`; a last `*` takes names with slashes. */
+  readonly path: string
+  readonly summary: string
+  readonly query?: TObject
+  readonly body?: TObject
+  readonly answer: TObject
+  readonly example: object
+  handle(context: AdminContext, call: CoreCall): Awaitable<unknown>
+}
