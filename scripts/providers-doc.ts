@@ -58,8 +58,8 @@ A key in one of these environment variables becomes an upstream of the provider'
 becomes one as soon as its base URL variable is set. Anything else is added through the admin API with the same ids. Only
 variables that belong to an LLM service are adopted: a general credential never is, even where it would work.
 
-A base URL has no trailing slash. It includes the version segment wherever the default in the table does; the variables
-listed here mean the same as in the vendor's own SDK.
+A base URL has no trailing slash. It includes the version segment wherever the default in the table does, also in the
+variables: for the local servers that is \`/v1\`, and for the others it is what the vendor's own SDK expects.
 
 Prices come from a dated table in the project; a provider without list prices is relayed and counted, and its calls are
 flagged as unpriced until an administrator enters a price. Any other server that speaks the OpenAI API is ${code('custom')}.

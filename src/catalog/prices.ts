@@ -24,6 +24,8 @@ interface Regime {
 }
 
 const MOST_REMEMBERED = 10_000
+/** Longer than any model's name: not looked up, and so never remembered. */
+const LONGEST_NAME = 512
 const DAY_MS = 86_400_000
 
 export function createPriceList(data: PriceData): PriceList {
@@ -70,25 +72,32 @@ export function createPriceList(data: PriceData): PriceList {
 
   return {
     priceOf(catalog, model, at) {
+      if (model.length > LONGEST_NAME) return undefined
       const regimes = regimesOf(`${catalog}\n${model.toLowerCase()}`)
       return regimes && priceAt(regimes, at)
     },
     modelsOf: memoize((catalog: string) =>
-      entriesOf(catalog).flatMap((entry) => (entry.hidden || entry.deprecated ? [] : [entry.id])),
+      entriesOf(catalog).flatMap((entry) => (entry.deprecated ? [] : namesOf(entry).slice(0, 1))),
     ),
-    makersOf: (model) => makersOfName(model.toLowerCase()),
+    makersOf: (model) => (model.length > LONGEST_NAME ? [] : makersOfName(model.toLowerCase())),
   }
+}
+
+/** What one may ask for: the id where it is a name (some are titles), and the names that the rule spells out. */
+function namesOf({ id, match, hidden }: ModelEntry): readonly string[] {
+  if (hidden) return []
+  return matches(match, id.toLowerCase()) ? [id, ...exactNames(match)] : exactNames(match)
 }
 
 function indexNames(catalogs: readonly string[], entriesOf: (catalog: string) => readonly ModelEntry[]) {
   const index = new Map<string, Set<string>>()
   for (const catalog of catalogs) {
     for (const entry of entriesOf(catalog)) {
-      if (entry.hidden) continue
-      for (const name of [entry.id.toLowerCase(), ...exactNames(entry.match)]) {
-        const listedIn = index.get(name)
+      for (const name of namesOf(entry)) {
+        const key = name.toLowerCase()
+        const listedIn = index.get(key)
         if (listedIn) listedIn.add(catalog)
-        else index.set(name, new Set([catalog]))
+        else index.set(key, new Set([catalog]))
       }
     }
   }
