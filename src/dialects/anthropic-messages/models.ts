@@ -16,6 +16,8 @@ export interface ModelRules {
   readonly display: boolean
   /** Answers 400 to temperature, top_p and top_k other than their defaults. */
   readonly fixedSampling: boolean
+  /** Takes temperature, top_p and top_k while it thinks. */
+  readonly samplesThinking: boolean
   /** Takes temperature or top_p, not both. */
   readonly eitherSampling: boolean
   /** `output_config.format` and strict tools. */
@@ -31,6 +33,7 @@ const OTHER_MAKERS: ModelRules = {
   topEffort: 'max',
   display: false,
   fixedSampling: false,
+  samplesThinking: true,
   eitherSampling: false,
   structured: false,
   forcedTools: true,
@@ -55,6 +58,7 @@ export function rulesOf(model: string): ModelRules {
     topEffort: isAdaptiveOnly ? 'xhigh' : 'max',
     display: isAtLeast(400),
     fixedSampling: isAdaptiveOnly,
+    samplesThinking: false,
     eitherSampling: isAtLeast(401),
     structured: isAtLeast(405),
     forcedTools: !((isAtLeast(505) && family !== 'haiku') || (family === 'fable' && isAtLeast(501))),

@@ -147,14 +147,15 @@ function toolChoiceOf(
 function samplingOf(request: ChatRequest, rules: ModelRules, isThinking: boolean, report: Report): JsonObject {
   const { temperature, topP, topK } = request
   const kept: Record<string, JsonValue> = {}
-  const isFixed = rules.fixedSampling || isThinking
+  const isBound = isThinking && !rules.samplesThinking
+  const isFixed = rules.fixedSampling || isBound
   if (temperature !== undefined) {
     const clamped = Math.min(1, Math.max(0, temperature))
     if (!isFixed) kept.temperature = clamped
     if (isFixed ? temperature !== 1 : clamped !== temperature) report('temperature')
   }
   if (topP !== undefined) {
-    const takes = !rules.fixedSampling && (!isThinking || topP >= 0.95)
+    const takes = !rules.fixedSampling && (!isBound || topP >= 0.95)
     if (takes && !(rules.eitherSampling && kept.temperature !== undefined)) kept.top_p = topP
     else if (topP !== 1) report('top_p')
   }
