@@ -118,7 +118,7 @@ function plainPart(part: Part, report: (what: string) => void): JsonObject[] {
       return part.text === '' ? [] : [{ text: part.text }]
     case 'reasoning':
       // A signature outside our own rest is another vendor's, and Google would refuse the request for it.
-      if (part.redacted !== undefined) report('reasoning.redacted')
+      if (part.redacted !== undefined) report('messages.reasoning')
       return part.text === '' && own.thoughtSignature === undefined ? [] : [{ text: part.text, thought: true, ...own }]
     case 'image':
     case 'file':

@@ -51,7 +51,7 @@ test('frames of text are not parsed, though each carries usage', () => {
   assert.deepEqual(watcher.facts.usage, { source: 'provider', input: 5, output: 200 })
 })
 
-test('A23: after an early end the last usage that passed is known, and read once', () => {
+test('A1: after an early end the last usage that passed is known, and read once', () => {
   const { facts } = watch([chunk({ text: 'a' }, {}, 1), chunk({ text: 'b' }, {}, 2), chunk({ text: 'c' }, {}, 3)])
   assert.equal(facts.complete, false)
   assert.equal(
