@@ -150,56 +150,45 @@ class Scanner {
       case 0x6e:
         return this.#skipWord('null', 'null')
     }
-    const start = this.#at
+    if (this.#at === this.#body.length || !isNumberByte(this.#body[this.#at] as number)) {
+      throw this.#problem('a value is missing')
+    }
     this.#skipNumber()
-    if (this.#at === start) throw this.#problem('a value is missing')
     return 'number'
   }
 
   /** To behind the bracket that closes the one at the cursor. Whether the kinds of brackets match is not looked at. */
   #skipContainer(): void {
     const body = this.#body
+    const length = body.length
     const { maxDepth } = this.#limits
     // The top-level object is the first level.
     let depth = 1
-    do {
-      switch (body[this.#at]) {
-        case undefined:
-          throw this.#problem('it ends too early')
-        case QUOTE:
-          this.#count()
-          this.#skipString()
-          break
-        case OPEN_OBJECT:
-        case OPEN_ARRAY:
-          this.#count()
-          if (++depth > maxDepth) throw this.#tooMuch(`is nested deeper than ${maxDepth} levels`)
-          this.#at++
-          break
-        case CLOSE_OBJECT:
-        case CLOSE_ARRAY:
-          depth--
-          this.#at++
-          break
-        default:
-          this.#skipPlain()
-      }
-    } while (depth > 1)
-  }
-
-  /** One byte of space or punctuation, or a whole number or word. */
-  #skipPlain(): void {
-    const start = this.#at
-    this.#skipNumber()
-    if (this.#at === start) this.#at++
+    while (this.#at < length) {
+      const byte = body[this.#at] as number
+      if (byte === QUOTE) {
+        this.#count()
+        this.#skipString()
+      } else if (byte === OPEN_OBJECT || byte === OPEN_ARRAY) {
+        this.#count()
+        if (++depth > maxDepth) throw this.#tooMuch(`is nested deeper than ${maxDepth} levels`)
+        this.#at++
+      } else if (byte === CLOSE_OBJECT || byte === CLOSE_ARRAY) {
+        this.#at++
+        if (--depth === 1) return
+      } else if (isNumberByte(byte)) this.#skipNumber()
+      else if (byte === COMMA || byte === COLON || byte > 0x20) this.#at++
+      else this.#skipControls()
+    }
+    throw this.#problem('it ends too early')
   }
 
   #skipNumber(): void {
     const body = this.#body
+    const length = body.length
     const start = this.#at
     let at = start
-    while (isNumberByte(body[at])) at++
-    if (at === start) return
+    while (at < length && isNumberByte(body[at] as number)) at++
     this.#count()
     if (at - start > this.#limits.maxNumberLength) {
       throw this.#tooMuch(`has a number of more than ${this.#limits.maxNumberLength} characters`)
@@ -249,14 +238,24 @@ class Scanner {
     throw this.#problem('a string does not end')
   }
 
+  // Bounds are tested before each read: a read past the end makes V8 treat every byte as a possible `undefined`.
   #skipSpace(): void {
     const body = this.#body
+    const length = body.length
     let at = this.#at
-    for (;;) {
-      const byte = body[at]
+    while (at < length) {
+      const byte = body[at] as number
       if (byte !== 0x20 && byte !== 0x0a && byte !== 0x0d && byte !== 0x09) break
       at++
     }
+    this.#at = at
+  }
+
+  #skipControls(): void {
+    const body = this.#body
+    const length = body.length
+    let at = this.#at
+    while (at < length && (body[at] as number) <= 0x20) at++
     this.#at = at
   }
 
@@ -275,7 +274,7 @@ class Scanner {
   }
 
   #notAnObject(): GatewayError {
-    const byte = this.#body[this.#at]
+    const byte = this.#body[this.#at] as number
     if (byte === OPEN_ARRAY) return badRequest('The request body must be a JSON object, not an array.')
     if (byte === QUOTE) return badRequest('The request body must be a JSON object, not a string.')
     if (isNumberByte(byte)) return badRequest('The request body must be a JSON object, not a number.')
@@ -284,8 +283,7 @@ class Scanner {
 }
 
 /** Digits, sign, point, exponent. */
-function isNumberByte(byte: number | undefined): boolean {
-  if (byte === undefined) return false
+function isNumberByte(byte: number): boolean {
   return (byte >= 0x30 && byte <= 0x39) || byte === 0x2d || byte === 0x2e || byte === 0x2b || (byte | 0x20) === 0x65
 }
 
