@@ -2,6 +2,7 @@
 import { type TObject, Type } from 'typebox'
 import { failure } from '../../core/errors.ts'
 import { percentile } from '../../core/faults.ts'
+import type { Gateway } from '../../core/gateway.ts'
 import { OBSERVABLE, type Phase } from '../../core/module.ts'
 import { inOrder } from '../../core/pipeline.ts'
 import type { JsonObject, JsonValue } from '../../core/request.ts'
@@ -34,7 +35,7 @@ async function put(context: AdminContext, call: CoreCall, section: Section, name
     return { ...now, [section]: value === undefined ? others : { ...others, [name]: value } }
   }
   const now = gateway.snapshot.configuration
-  const before = (now[section] as Record<string, JsonValue>)[name] ?? null
+  const before = (now[section] as unknown as Record<string, JsonValue>)[name] ?? null
   const after = (value ?? null) as JsonValue
   if (call.dry) {
     edit(now)
@@ -154,7 +155,7 @@ async function putUpstream(context: AdminContext, call: CoreCall): Promise<unkno
 }
 
 /** What applying a file would do: what it owns becomes exactly what it says; what others own stays. */
-function planFile({ gateway }: AdminContext, input: unknown, name: string) {
+function planFile(gateway: Gateway, input: unknown, name: string) {
   const file = parseStrict(File, input) as Partial<Record<Section, Record<string, unknown>>>
   const now = gateway.snapshot.configuration
   const owned = new Set(now.file?.owns ?? [])
@@ -163,7 +164,7 @@ function planFile({ gateway }: AdminContext, input: unknown, name: string) {
   const next: Record<string, unknown> = { ...now }
   for (const section of ['modules', 'upstreams', 'routes', 'aliases', 'prices'] as const) {
     const wanted = file[section] ?? {}
-    const current = now[section] as Record<string, JsonValue>
+    const current = now[section] as unknown as Record<string, JsonValue>
     const result: Record<string, unknown> = {}
     for (const [id, value] of Object.entries(current)) {
       const gone = owned.has(`${section}/${id}`) && !Object.hasOwn(wanted, id)
@@ -188,6 +189,13 @@ function planFile({ gateway }: AdminContext, input: unknown, name: string) {
   }
   next.file = { name, owns }
   return { next: next as unknown as Configuration, changes }
+}
+
+/** Makes the gateway what a file says. Answers with what that changed. */
+export async function applyFile(gateway: Gateway, input: unknown, name: string, actor: string) {
+  const { next, changes } = planFile(gateway, input, name)
+  if (changes.length > 0) await gateway.change(() => next, { actor, action: `apply ${name}` })
+  return changes
 }
 
 const FileCall = Type.Object(
@@ -334,7 +342,8 @@ export const configurationRoutes: readonly CoreRoute[] = [
     answer: anything,
     example: { configuration: { modules: { cache: { mode: 'enforce' } } } },
     handle: (context, call) => ({
-      changes: planFile(context, (call.body as { configuration: unknown }).configuration, 'stockyard.yaml').changes,
+      changes: planFile(context.gateway, (call.body as { configuration: unknown }).configuration, 'stockyard.yaml')
+        .changes,
     }),
   },
   {
@@ -346,7 +355,7 @@ export const configurationRoutes: readonly CoreRoute[] = [
     example: { name: 'stockyard.yaml', configuration: { modules: { cache: { mode: 'enforce' } } } },
     async handle(context, call) {
       const { name = 'stockyard.yaml', configuration } = parseStrict(FileCall, call.body)
-      const { next, changes } = planFile(context, configuration, name)
+      const { next, changes } = planFile(context.gateway, configuration, name)
       if (call.dry || changes.length === 0) return { changes, revision: context.gateway.snapshot.revision }
       const meta = { actor: call.actor, action: `apply ${name}` }
       return { changes, revision: await context.gateway.change(() => next, meta, call.expected) }

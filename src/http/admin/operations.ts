@@ -72,7 +72,7 @@ export const operationRoutes: readonly CoreRoute[] = [
     query: UsageQuery,
     answer: anything,
     example: { rows: [{ day: '2026-11-23', model: 'gpt-4o-mini', requests: 3, costUsd: '0.000069' }] },
-    async handle({ store }, { query }) {
+    async handle({ store, now }, { query }) {
       const { from, to, groupBy, ...filters } = query as Record<string, string | undefined>
       const moment = (value: string | undefined, name: string): number | undefined => {
         if (value === undefined) return undefined
@@ -80,14 +80,12 @@ export const operationRoutes: readonly CoreRoute[] = [
         if (Number.isNaN(at)) throw failure('invalid_request', { problem: `"${name}" is not a time`, param: name })
         return at
       }
-      const since = moment(from, 'from')
-      const until = moment(to, 'to')
       return {
         rows: await store.usage({
-          ...(since === undefined ? {} : { from: since }),
-          ...(until === undefined ? {} : { to: until }),
+          from: moment(from, 'from') ?? 0,
+          to: moment(to, 'to') ?? now() + 1,
           groupBy: groupBy ? groupBy.split(',') : ['model', 'upstream'],
-          filters,
+          filters: filters as Record<string, string>,
         }),
       }
     },
@@ -117,7 +115,7 @@ export const operationRoutes: readonly CoreRoute[] = [
       }
       const price = gateway.snapshot.priceOf({ upstream: target, model, weight: 1 }, now())
       if (!price) throw failure('not_found', { what: `price for ${upstream}/${model}; set one with PUT /api/prices` })
-      return store.reprice({ upstream, upstreamModel: model, ...rest }, price)
+      return store.reprice({ upstream, upstreamModel: model, ...rest }, price, call.actor)
     },
   },
   {

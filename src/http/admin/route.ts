@@ -5,16 +5,24 @@
 import type { TObject } from 'typebox'
 import type { Gateway } from '../../core/gateway.ts'
 import type { AdminCall, Awaitable } from '../../core/module.ts'
+import type { Price } from '../../core/usage.ts'
 import type { Identity } from '../identity.ts'
 
-/** What the store of one machine offers administrators beyond core's port. */
+/** What administrators may ask of the store beyond core's port; main hands it in. Money as decimal strings of dollars. */
 export interface AdminStore {
-  usage(question: object): Promise<unknown>
-  unpriced(): Promise<unknown>
-  reprice(selection: object, price: object): Promise<unknown>
-  backup(toDir: string): Promise<unknown>
+  usage(question: UsageAsked): Promise<readonly object[]>
+  unpriced(): Promise<readonly object[]>
+  reprice(selection: object, price: Price, actor: string): Promise<object>
+  backup(toDir: string): Promise<object>
+  /** How many secrets were sealed anew. */
   rotateMasterKey(key: string): number
   health(): object
+}
+export interface UsageAsked {
+  readonly from: number
+  readonly to: number
+  readonly groupBy: readonly string[]
+  readonly filters: Readonly<Record<string, string>>
 }
 
 export interface AdminContext {

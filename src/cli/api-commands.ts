@@ -1,0 +1,168 @@
+/** The commands that are a call of the admin API and a way to show its answer. All take `--json`. */
+import { readFileSync } from 'node:fs'
+import type { Command, Option } from 'commander'
+import { parse, stringify } from 'yaml'
+import { type ClientFlags, call, fail, table } from './client.ts'
+
+type Row = Record<string, unknown>
+const FOLLOW_MS = 1_000
+
+export function apiCommands(stockyard: Command, dataDir: () => Option): void {
+  const own = (parent: Command, name: string, description: string): Command =>
+    parent
+      .command(name)
+      .description(description)
+      .option('--url <address>', 'the gateway', process.env.STOCKYARD_URL ?? 'http://127.0.0.1:4200')
+      .addOption(dataDir())
+      .option('--json', 'as JSON')
+  const show = (flags: ClientFlags, answer: unknown, text: () => string): void =>
+    console.log(flags.json ? JSON.stringify(answer, null, 2) : text())
+  const id = (name: string): string => encodeURIComponent(name)
+
+  const modules = stockyard.command('modules').description('list, show and switch modules')
+  own(modules, 'list', 'all modules').action(async (flags: ClientFlags) => {
+    const answer = (await call(flags, 'GET', 'modules')) as { modules: Row[] }
+    show(flags, answer, () => table(answer.modules, ['id', 'mode', 'layer', 'summary']))
+  })
+  own(modules, 'show <id>', 'one module').action(async (name: string, flags: ClientFlags) => {
+    const answer = await call(flags, 'GET', `modules/${id(name)}`)
+    show(flags, answer, () => stringify(answer))
+  })
+  own(modules, 'set <id> <mode>', 'switch to off, observe or enforce')
+    .option('--settings <json>', 'settings, as a JSON object')
+    .action(async (name: string, mode: string, flags: ClientFlags & { settings?: string }) => {
+      const settings = flags.settings === undefined ? {} : { settings: parse(flags.settings) as object }
+      const answer = (await call(flags, 'PUT', `modules/${id(name)}`, { mode, ...settings })) as { revision: number }
+      show(flags, answer, () => `${name} is now ${mode} (revision ${answer.revision})`)
+    })
+
+  const upstreams = stockyard.command('upstreams').description('list, set and remove upstreams')
+  own(upstreams, 'list', 'all upstreams').action(async (flags: ClientFlags) => {
+    const answer = (await call(flags, 'GET', 'upstreams')) as { upstreams: Row[] }
+    show(flags, answer, () => table(answer.upstreams, ['id', 'provider', 'owner', 'baseUrl']))
+  })
+  own(upstreams, 'set <id>', 'create or replace; the secret is read from the variable you name')
+    .requiredOption('--provider <id>', 'see docs/providers.md')
+    .option('--base-url <url>', 'where it is, if not at the usual place')
+    .option('--secret-env <variable>', 'the environment variable that holds the key')
+    .action(async (name: string, flags: ClientFlags & { provider: string; baseUrl?: string; secretEnv?: string }) => {
+      const secret = flags.secretEnv === undefined ? undefined : process.env[flags.secretEnv]
+      if (flags.secretEnv !== undefined && !secret) fail(`${flags.secretEnv} is not set`)
+      const answer = (await call(flags, 'PUT', `upstreams/${id(name)}`, {
+        provider: flags.provider,
+        ...(flags.baseUrl === undefined ? {} : { baseUrl: flags.baseUrl }),
+        ...(secret ? { credentials: [{ id: 'main', secret }] } : {}),
+      })) as { revision: number }
+      show(flags, answer, () => `upstream ${name} is set (revision ${answer.revision})`)
+    })
+  own(upstreams, 'remove <id>', 'remove an upstream').action(async (name: string, flags: ClientFlags) => {
+    const answer = await call(flags, 'DELETE', `upstreams/${id(name)}`)
+    show(flags, answer, () => `upstream ${name} is gone`)
+  })
+
+  const routes = stockyard.command('routes').description('list, set and remove routes')
+  own(routes, 'list', 'all routes').action(async (flags: ClientFlags) => {
+    const answer = (await call(flags, 'GET', 'routes')) as { routes: Record<string, { targets: Row[] }> }
+    const rows = Object.entries(answer.routes).map(([model, route]) => ({
+      model,
+      targets: route.targets.map((t) => `${t.upstream}/${t.model}`).join(' → '),
+    }))
+    show(flags, answer, () => table(rows, ['model', 'targets']))
+  })
+  own(routes, 'set <model> <targets...>', 'targets as upstream/model, in the order in which they are tried').action(
+    async (model: string, targets: string[], flags: ClientFlags) => {
+      const parsed = targets.map((target) => {
+        const slash = target.indexOf('/')
+        if (slash < 1) fail(`"${target}" is not upstream/model`)
+        return { upstream: target.slice(0, slash), model: target.slice(slash + 1) }
+      })
+      const answer = (await call(flags, 'PUT', `routes/${id(model)}`, { targets: parsed })) as { revision: number }
+      show(flags, answer, () => `route ${model} is set (revision ${answer.revision})`)
+    },
+  )
+  own(routes, 'remove <model>', 'remove a route').action(async (model: string, flags: ClientFlags) => {
+    const answer = await call(flags, 'DELETE', `routes/${id(model)}`)
+    show(flags, answer, () => `route ${model} is gone`)
+  })
+
+  own(stockyard, 'logs', 'the newest exchanges')
+    .option('--follow', 'go on with what comes')
+    .option('--limit <n>', 'how many', '20')
+    .option('--model <name>', 'only this model')
+    .option('--outcome <outcome>', 'only done, refused, failed, client_cancel or partial')
+    .action(async (flags: ClientFlags & { follow?: boolean; limit: string; model?: string; outcome?: string }) => {
+      const query = new URLSearchParams({ limit: flags.limit })
+      if (flags.model) query.set('model', flags.model)
+      if (flags.outcome) query.set('outcome', flags.outcome)
+      const columns = [
+        'at',
+        'status',
+        'model',
+        'upstream',
+        'inputTokens',
+        'outputTokens',
+        'costUsd',
+        'totalMs',
+        'requestId',
+      ]
+      const read = async () => ((await call(flags, 'GET', `logs?${query}`)) as { entries: Row[] }).entries
+      let entries = await read()
+      show(flags, { entries }, () => table(entries, columns))
+      const seen = new Set(entries.map((e) => e.requestId))
+      while (flags.follow) {
+        await new Promise((resolve) => setTimeout(resolve, FOLLOW_MS))
+        entries = (await read()).filter((e) => !seen.has(e.requestId))
+        for (const entry of entries.reverse()) {
+          seen.add(entry.requestId)
+          console.log(flags.json ? JSON.stringify(entry) : columns.map((c) => entry[c] ?? '').join('  '))
+        }
+      }
+    })
+
+  own(stockyard, 'usage', 'tokens and money, from the ledger')
+    .option('--by <keys>', 'any of model, upstream, principal, day, hour, with commas', 'model,upstream')
+    .option('--from <time>', 'ISO time')
+    .option('--to <time>', 'ISO time')
+    .action(async (flags: ClientFlags & { by: string; from?: string; to?: string }) => {
+      const query = new URLSearchParams({ groupBy: flags.by })
+      if (flags.from) query.set('from', flags.from)
+      if (flags.to) query.set('to', flags.to)
+      const answer = (await call(flags, 'GET', `usage?${query}`)) as { rows: (Row & { group: Row })[] }
+      const rows = answer.rows.map((row) => ({ ...row.group, ...row }))
+      show(flags, answer, () => table(rows, [...flags.by.split(','), 'attempts', 'hits', 'failed', 'costUsd']))
+    })
+
+  const config = stockyard.command('config').description('the configuration as a file')
+  own(config, 'export', 'print it').action(async (flags: ClientFlags) => {
+    const answer = await call(flags, 'GET', 'config/export')
+    show(flags, answer, () => stringify(answer))
+  })
+  for (const action of ['plan', 'apply'] as const) {
+    own(config, `${action} <file>`, action === 'plan' ? 'what would change' : 'make it so').action(
+      async (file: string, flags: ClientFlags) => {
+        const configuration = parse(readFileSync(file, 'utf8')) as object
+        const answer = (await call(flags, 'POST', `config/${action}`, { name: file, configuration })) as {
+          changes: Row[]
+        }
+        show(flags, answer, () =>
+          answer.changes.length === 0 ? 'nothing to change' : table(answer.changes, ['change', 'object']),
+        )
+      },
+    )
+  }
+
+  own(stockyard, 'backup <directory>', 'consistent copies of all files, while running').action(
+    async (directory: string, flags: ClientFlags) => {
+      const answer = await call(flags, 'POST', 'backup', { directory })
+      show(flags, answer, () => `backed up to ${directory}`)
+    },
+  )
+  own(stockyard, 'rotate-master-key', 'seal all secrets under another key')
+    .requiredOption('--key-env <variable>', 'the environment variable that holds the new master key')
+    .action(async (flags: ClientFlags & { keyEnv: string }) => {
+      const masterKey = process.env[flags.keyEnv]
+      if (!masterKey) fail(`${flags.keyEnv} is not set`)
+      const answer = (await call(flags, 'POST', 'rotate-master-key', { masterKey })) as { sealed: number }
+      show(flags, answer, () => `${answer.sealed} secrets are sealed under the new key`)
+    })
+}

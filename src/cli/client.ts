@@ -1,0 +1,64 @@
+/** How the commands reach a running gateway: its address, its admin key, one request, one way to say what went wrong. */
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { request } from 'undici'
+
+export interface ClientFlags {
+  readonly url: string
+  readonly dataDir: string
+  readonly json?: boolean
+}
+
+export async function call(flags: ClientFlags, method: string, path: string, body?: unknown): Promise<unknown> {
+  const key = process.env.STOCKYARD_ADMIN_KEY ?? keyFile(flags.dataDir)
+  const url = `${flags.url.replace(/\/+$/, '')}/api/${path}`
+  let answer: Awaited<ReturnType<typeof request>>
+  try {
+    answer = await request(url, {
+      method: method as 'GET',
+      headers: {
+        authorization: `Bearer ${key}`,
+        ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+      },
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    })
+  } catch (error) {
+    fail(`no gateway answers at ${flags.url} (${(error as Error).message}). Start it, or name it with --url.`)
+  }
+  const text = await answer.body.text()
+  const parsed = text ? (JSON.parse(text) as { error?: { code: string; message: string } }) : {}
+  if (answer.statusCode >= 400) {
+    if (flags.json) console.log(text)
+    fail(parsed.error?.message ?? `status ${answer.statusCode}`)
+  }
+  return parsed
+}
+
+function keyFile(dataDir: string): string {
+  try {
+    return readFileSync(join(dataDir, 'admin.key'), 'utf8').trim()
+  } catch {
+    fail(`no admin key: set STOCKYARD_ADMIN_KEY, or name the data directory with --data-dir (looked in ${dataDir}).`)
+  }
+}
+
+export function fail(message: string): never {
+  console.error(`stockyard: ${message}`)
+  process.exit(1)
+}
+
+/** Rows as a table of text; columns are the fields named. */
+export function table(rows: readonly Record<string, unknown>[], columns: readonly string[]): string {
+  if (rows.length === 0) return '(none)'
+  const cells = rows.map((row) => columns.map((column) => shown(row[column])))
+  const widths = columns.map((column, i) => Math.max(column.length, ...cells.map((c) => (c[i] ?? '').length)))
+  const line = (values: readonly string[]): string =>
+    values
+      .map((value, i) => value.padEnd(widths[i] ?? 0))
+      .join('  ')
+      .trimEnd()
+  return [line(columns), ...cells.map(line)].join('\n')
+}
+
+const shown = (value: unknown): string =>
+  value === null || value === undefined ? '' : typeof value === 'object' ? JSON.stringify(value) : String(value)

@@ -1,0 +1,55 @@
+/**
+ * The commands. `serve` and `mock` run here; all others talk to a running gateway's admin API, so that whatever they can do
+ * an administrator's script can do too.
+ */
+import { homedir } from 'node:os'
+import { join } from 'node:path'
+import { Command, Option } from 'commander'
+import { VERSION } from '../version.ts'
+import { apiCommands } from './api-commands.ts'
+import { doctorCommand } from './doctor.ts'
+import { mockCommand } from './mock.ts'
+import { restoreCommand } from './restore.ts'
+import { runServe } from './serve.ts'
+
+export function program(): Command {
+  const stockyard = new Command('stockyard')
+    .description('An LLM proxy that grows into an LLM gateway.')
+    .version(VERSION, '-v, --version')
+    .enablePositionalOptions()
+    .showHelpAfterError()
+  const dataDir = () =>
+    new Option('--data-dir <directory>', 'where everything is kept')
+      .env('STOCKYARD_DATA_DIR')
+      .default(join(homedir(), '.stockyard'))
+  stockyard
+    .command('serve', { isDefault: true })
+    .description('run the gateway (the default)')
+    .addOption(new Option('--host <address>', 'address to listen on').env('STOCKYARD_HOST').default('127.0.0.1'))
+    .addOption(new Option('--port <number>', 'port to listen on').env('STOCKYARD_PORT').default('4200'))
+    .addOption(dataDir())
+    .addOption(new Option('--config <file>', 'apply this file at start; it owns what it names').env('STOCKYARD_CONFIG'))
+    .addOption(new Option('--tls-cert <file>', 'certificate chain, PEM').env('STOCKYARD_TLS_CERT'))
+    .addOption(new Option('--tls-key <file>', 'private key, PEM').env('STOCKYARD_TLS_KEY'))
+    .addOption(
+      new Option('--log-level <level>', 'trace, debug, info, warn, error').env('STOCKYARD_LOG_LEVEL').default('warn'),
+    )
+    .action(runServe)
+  mockCommand(stockyard)
+  apiCommands(stockyard, dataDir)
+  restoreCommand(stockyard, dataDir)
+  doctorCommand(stockyard, dataDir)
+  stockyard
+    .command('version')
+    .description('print versions')
+    .option('--json', 'as JSON')
+    .action(({ json }: { json?: boolean }) => {
+      const { node, sqlite } = process.versions
+      console.log(
+        json
+          ? JSON.stringify({ stockyard: VERSION, node, sqlite })
+          : `stockyard ${VERSION} (Node ${node}, SQLite ${sqlite})`,
+      )
+    })
+  return stockyard
+}

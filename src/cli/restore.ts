@@ -1,0 +1,23 @@
+/** `stockyard restore`: puts a backup where no gateway runs. */
+import type { Command, Option } from 'commander'
+import { restore } from '../store/local/index.ts'
+import { fail } from './client.ts'
+
+export function restoreCommand(stockyard: Command, dataDir: () => Option): void {
+  stockyard
+    .command('restore <backup>')
+    .description('verify a backup and put it into the data directory; the gateway must not be running')
+    .addOption(dataDir())
+    .option('--replace', 'even if the data directory is not empty')
+    .option('--json', 'as JSON')
+    .action(async (backup: string, flags: { dataDir: string; replace?: boolean; json?: boolean }) => {
+      try {
+        const manifest = await restore(backup, flags.dataDir, { replace: flags.replace === true })
+        console.log(
+          flags.json ? JSON.stringify(manifest) : `restored ${manifest.files.length} files into ${flags.dataDir}`,
+        )
+      } catch (error) {
+        fail((error as Error).message)
+      }
+    })
+}

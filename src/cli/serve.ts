@@ -1,0 +1,91 @@
+/** `stockyard serve`: starts the gateway, says where everything is, and stops it in order. */
+import { readFileSync } from 'node:fs'
+import { parse } from 'yaml'
+import { applyFile } from '../http/admin/configuration.ts'
+import { type Served, serve } from '../serve.ts'
+import { workerUrl } from './worker-url.ts'
+
+export interface ServeFlags {
+  readonly host: string
+  readonly port: string
+  readonly dataDir: string
+  readonly config?: string
+  readonly tlsCert?: string
+  readonly tlsKey?: string
+  readonly logLevel: string
+}
+
+/** Names that are kept for later: set today, they would be silently ignored, so they refuse the start. */
+const RESERVED = ['STOCKYARD_STORE_URL', 'STOCKYARD_CACHE_URL'] as const
+
+export async function runServe(flags: ServeFlags): Promise<void> {
+  for (const name of RESERVED) {
+    if (process.env[name]) fail(`${name} is set, but running on a cluster's store is not built yet. Unset it to start.`)
+  }
+  const port = Number(flags.port)
+  if (!Number.isInteger(port) || port < 0 || port > 65_535) fail(`--port ${flags.port} is not a port`)
+  let served: Served
+  try {
+    const tls =
+      flags.tlsCert && flags.tlsKey ? { cert: readFileSync(flags.tlsCert), key: readFileSync(flags.tlsKey) } : undefined
+    served = await serve({
+      host: flags.host,
+      port,
+      dataDir: flags.dataDir,
+      workerUrl: workerUrl(),
+      logLevel: flags.logLevel,
+      environment: process.env,
+      ...(tls ? { tls } : {}),
+    })
+    if (flags.config) {
+      const text = readFileSync(flags.config, 'utf8')
+      const changes = await applyFile(served.gateway, parse(text), flags.config, 'file')
+      console.log(`applied ${flags.config}: ${changes.length} ${changes.length === 1 ? 'change' : 'changes'}`)
+    }
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException
+    if (code === 'EADDRINUSE') fail(`Port ${port} is taken. Choose another with --port, or stop what listens there.`)
+    fail(message)
+  }
+  console.log(banner(served, flags))
+
+  let stopping = false
+  const stop = (): void => {
+    if (stopping) process.exit(1)
+    stopping = true
+    served.close().then(
+      () => process.exit(0),
+      (error: Error) => fail(error.message),
+    )
+  }
+  process.on('SIGTERM', stop)
+  process.on('SIGINT', stop)
+}
+
+function banner({ url, gateway, identity, newAdminKey, adminKeyFile }: Served, flags: ServeFlags): string {
+  const upstreams = [...gateway.snapshot.upstreams.values()].filter((u) => u.owner !== 'built-in')
+  const found = upstreams.map((u) => `${u.id} (${u.owner})`).join(', ')
+  const lines = [
+    '',
+    `  Stockyard listens on ${url}`,
+    '',
+    `  API        ${url}/v1`,
+    `  Admin API  ${url}/api`,
+    `  Data       ${flags.dataDir}`,
+    `  Upstreams  ${found || 'none yet: set OPENAI_API_KEY (or another) and start again; "mock/echo" always answers'}`,
+  ]
+  if (newAdminKey)
+    lines.push(`  Admin key  ${newAdminKey}`, `             shown once; kept for the commands in ${adminKeyFile}`)
+  if (identity.distrust) {
+    lines.push('', '  Something forwards to this port: callers on this machine are not trusted by themselves.')
+  }
+  if (!identity.proxyKeySet && flags.host !== '127.0.0.1' && flags.host !== 'localhost' && flags.host !== '::1') {
+    lines.push('', '  It can be reached from elsewhere, and no proxy key is set: only local callers are answered.')
+  }
+  return `${lines.join('\n')}\n`
+}
+
+function fail(message: string): never {
+  console.error(`stockyard: ${message}`)
+  process.exit(1)
+}

@@ -1,0 +1,4 @@
+/** The `stockyard` command: reads flags and environment, and runs what was asked for. The only file that knows everyone. */
+import { program } from './cli/index.ts'
+
+await program().parseAsync()

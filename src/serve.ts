@@ -1,0 +1,257 @@
+/** Puts the parts together and runs them: store, gateway, wire, doors; and takes them down in order. */
+import { randomBytes } from 'node:crypto'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import type { AddressInfo } from 'node:net'
+import { join } from 'node:path'
+import { pino } from 'pino'
+import { createCatalog } from './catalog/catalog.ts'
+import { failure } from './core/errors.ts'
+import type { Exchange } from './core/exchange.ts'
+import { createGateway, type Gateway } from './core/gateway.ts'
+import { createReplay } from './core/kept.ts'
+import type { Module } from './core/module.ts'
+import { record } from './core/pipeline.ts'
+import type { Snapshot } from './core/snapshot.ts'
+import { dialects as dialectList } from './dialects/index.ts'
+import { adminApi } from './http/admin/index.ts'
+import type { AdminStore } from './http/admin/route.ts'
+import { dataPlane } from './http/data-plane.ts'
+import { createMetrics, health } from './http/health.ts'
+import { createIdentity, fingerprint, type Identity } from './http/identity.ts'
+import { models } from './http/models.ts'
+import { createServer } from './http/server.ts'
+import { modules as moduleList } from './modules/index.ts'
+import { providers } from './providers/index.ts'
+import { type LocalStore, openStore, type UsageKey } from './store/local/index.ts'
+import { VERSION } from './version.ts'
+import { withEcho } from './wire/echo.ts'
+import { createEgress } from './wire/egress.ts'
+import { createWire } from './wire/index.ts'
+
+export interface ServeOptions {
+  readonly host: string
+  readonly port: number
+  readonly dataDir: string
+  readonly workerUrl: URL | string
+  readonly logLevel: string
+  readonly tls?: { readonly cert: Buffer; readonly key: Buffer }
+  readonly bodyLimitBytes?: number
+  readonly environment: Readonly<Record<string, string | undefined>>
+  /** Where log lines go; standard error unless told. */
+  readonly logTo?: number
+}
+
+export interface Served {
+  readonly url: string
+  readonly gateway: Gateway
+  readonly identity: Identity
+  /** Made on this start, so it is shown once. */
+  readonly newAdminKey: string | undefined
+  readonly adminKeyFile: string
+  /** Ends running exchanges after the grace, and gives everything back. */
+  close(graceMs?: number): Promise<void>
+}
+
+const BODY_LIMIT = 32 * 1024 * 1024
+/** Ended exchanges are recorded together after at most this long. */
+const RECORD_MS = 20
+
+export async function serve(options: ServeOptions): Promise<Served> {
+  const log = pino({ level: options.logLevel, base: null }, pino.destination({ fd: options.logTo ?? 2, sync: true }))
+  const say = {
+    debug: (message: string, facts: object = {}) => log.debug(facts, message),
+    info: (message: string, facts: object = {}) => log.info(facts, message),
+    warn: (message: string, facts: object = {}) => log.warn(facts, message),
+    error: (message: string, facts: object = {}) => log.error(facts, message),
+  }
+  const now = Date.now
+  const modules = moduleList as unknown as readonly Module[]
+  const store = await openStore({
+    dataDir: options.dataDir,
+    log: say,
+    workerUrl: options.workerUrl,
+    tables: Object.fromEntries(modules.flatMap((m) => (m.tables ? [[m.id, m.tables]] : []))),
+    ...(options.environment.STOCKYARD_MASTER_KEY ? { masterKey: options.environment.STOCKYARD_MASTER_KEY } : {}),
+  })
+  const { registry, metrics, count } = createMetrics()
+  const dialects = new Map(dialectList.map((d) => [d.id, d]))
+  const egress = withEcho(createEgress({}))
+  const wire = createWire(egress)
+  const catalog = createCatalog()
+  const gateway = await createGateway({
+    store,
+    catalog,
+    modules,
+    providers,
+    metrics,
+    replay: createReplay(wire, dialects),
+    log: say,
+    environment: options.environment,
+    now,
+  })
+
+  const pepper = pepperOf(store)
+  const key = adminKeyOf(store, options, pepper)
+  let port = options.port
+  let draining = false
+  const identity = createIdentity({ store, pepper, port: () => port, now, warn: (message) => say.warn(message) })
+  if (options.environment.STOCKYARD_PROXY_KEY && store.directory.get('proxy-key') === undefined) {
+    identity.setProxyKey(options.environment.STOCKYARD_PROXY_KEY, 'environment')
+  }
+
+  const ids = requestIds()
+  const recorder = createRecorder(
+    (hook, error) => say.warn('a record was dropped', { hook, error: String(error) }),
+    count,
+  )
+  const running = new Set<AbortController>()
+  const app = createServer({
+    bodyLimitBytes: options.bodyLimitBytes ?? BODY_LIMIT,
+    dialects,
+    nextId: ids,
+    ...(options.tls ? { tls: options.tls } : {}),
+  })
+  dataPlane(app, {
+    gateway,
+    identity,
+    running,
+    nextId: ids,
+    draining: () => draining,
+    ports: {
+      wire,
+      dialects,
+      ledger: store.ledger,
+      outputLimitOf: catalog.outputLimitOf,
+      now,
+      version: VERSION,
+      over: recorder.over,
+      fault: (what, error) =>
+        say.error(`fault in ${what}`, { error: error instanceof Error ? error.stack : String(error) }),
+    },
+  })
+  models(app, gateway, identity)
+  const trouble = () => store.ledger.trouble
+  health(app, { gateway, identity, registry, draining: () => draining, port: () => port, trouble })
+  adminApi(app, { gateway, identity, store: adminStoreOf(store), version: VERSION, startedAt: now(), now }, () => port)
+
+  await app.listen({ host: options.host, port: options.port })
+  port = (app.server.address() as AddressInfo).port
+  const shown =
+    options.host === '0.0.0.0' || options.host === '::'
+      ? 'localhost'
+      : options.host.includes(':')
+        ? `[${options.host}]`
+        : options.host
+
+  let closing: Promise<void> | undefined
+  const close = async (graceMs: number): Promise<void> => {
+    draining = true
+    const closed = app.close()
+    const deadline = performance.now() + graceMs
+    while (running.size > 0 && performance.now() < deadline) await new Promise((resolve) => setTimeout(resolve, 20))
+    for (const controller of running) controller.abort()
+    while (running.size > 0 && performance.now() < deadline + 5_000)
+      await new Promise((resolve) => setTimeout(resolve, 20))
+    app.server.closeAllConnections()
+    await closed
+    await recorder.flush()
+    await gateway.close()
+    await egress.close()
+    await store.close()
+  }
+  return {
+    url: `${options.tls ? 'https' : 'http'}://${shown}:${port}`,
+    gateway,
+    identity,
+    newAdminKey: key.made,
+    adminKeyFile: key.file,
+    close: (graceMs = 30_000) => {
+      closing ??= close(graceMs)
+      return closing
+    },
+  }
+}
+
+function pepperOf(store: LocalStore): string {
+  const known = store.secrets.open('stockyard', 'pepper')
+  if (known !== undefined) return known
+  const made = randomBytes(32).toString('base64url')
+  store.secrets.seal('stockyard', 'pepper', made)
+  return made
+}
+
+/** Keys that stand in documentation all over the world. */
+const KNOWN_KEYS = new Set(['sk-1234', 'admin', 'password', 'changeme', 'secret', 'stockyard'])
+
+function adminKeyOf(store: LocalStore, options: ServeOptions, pepper: string) {
+  const file = join(options.dataDir, 'admin.key')
+  const given = options.environment.STOCKYARD_ADMIN_KEY
+  if (given !== undefined && (given.length < 12 || KNOWN_KEYS.has(given))) {
+    throw failure('invalid_request', {
+      problem: 'STOCKYARD_ADMIN_KEY is too short or a well-known default; choose at least 12 random characters.',
+    })
+  }
+  const remember = (key: string, action: string): void =>
+    store.directory.set('admin-key', { fingerprint: fingerprint(pepper, key) }, { actor: 'system', action })
+  if (given !== undefined) {
+    const known = store.directory.get('admin-key') as { fingerprint?: string } | undefined
+    if (known?.fingerprint !== fingerprint(pepper, given)) remember(given, 'admin-key.from-environment')
+    return { file, made: undefined }
+  }
+  if (store.directory.get('admin-key') !== undefined && existsSync(file)) {
+    const kept = readFileSync(file, 'utf8').trim()
+    const known = store.directory.get('admin-key') as { fingerprint?: string }
+    if (known.fingerprint === fingerprint(pepper, kept)) return { file, made: undefined }
+  }
+  const made = `sk-sy-admin_${randomBytes(24).toString('base64url')}`
+  writeFileSync(file, `${made}\n`, { mode: 0o600 })
+  remember(made, 'admin-key.make')
+  return { file, made }
+}
+
+/** Unique across restarts: a random prefix for this run, and a counter. */
+function requestIds(): () => string {
+  const prefix = `req_${randomBytes(6).toString('base64url').replace(/[-_]/g, '0')}`
+  let n = 0
+  return () => {
+    n++
+    return `${prefix}${n.toString(36).padStart(6, '0')}`
+  }
+}
+
+function createRecorder(dropped: (hook: string, error: unknown) => void, count: (x: Exchange) => void) {
+  const waiting = new Map<Snapshot, Exchange[]>()
+  let timer: NodeJS.Timeout | undefined
+  const flush = async (): Promise<void> => {
+    clearTimeout(timer)
+    timer = undefined
+    const batches = [...waiting]
+    waiting.clear()
+    for (const [snapshot, ended] of batches) await record(snapshot.pipeline, ended, dropped)
+  }
+  return {
+    over(x: Exchange, snapshot: Snapshot): void {
+      count(x)
+      if (snapshot.pipeline.record.length === 0) return
+      const batch = waiting.get(snapshot)
+      if (batch) batch.push(x)
+      else waiting.set(snapshot, [x])
+      timer ??= setTimeout(flush, RECORD_MS)
+    },
+    flush,
+  }
+}
+
+function adminStoreOf(store: LocalStore): AdminStore {
+  return {
+    usage: ({ groupBy, ...asked }) => store.query.usage({ ...asked, groupBy: groupBy as UsageKey[] }),
+    unpriced: () => store.query.unpriced(),
+    reprice: (selection, price, actor) => store.query.reprice(selection as never, price, actor),
+    backup: (toDir) => store.backup(toDir),
+    rotateMasterKey: (key) => {
+      const sealed = store.secrets.rotate(key, { actor: 'admin' })
+      return sealed
+    },
+    health: () => store.health(),
+  }
+}
