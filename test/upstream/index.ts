@@ -75,6 +75,18 @@ export async function startUpstream(options: UpstreamOptions = {}): Promise<Upst
   const server = options.tls ? https.createServer({ ...settings, ...options.tls }) : http.createServer(settings)
   server.timeout = 0
 
+  // A TLS socket cannot send RST: the TCP socket below it can.
+  const transports = new Map<string, Socket>()
+  const addressOf = ({ remoteAddress, remotePort }: Socket) => `${remoteAddress} ${remotePort}`
+  const transportOf = (socket: Socket): Socket => transports.get(addressOf(socket)) ?? socket
+  if (options.tls) {
+    server.on('connection', (socket: Socket) => {
+      const address = addressOf(socket)
+      transports.set(address, socket)
+      socket.once('close', () => transports.delete(address))
+    })
+  }
+
   // A connection that is never read has to be held back before the HTTP parser gets it.
   const arrival = options.tls ? 'secureConnection' : 'connection'
   const serve = server.listeners(arrival) as ((socket: Socket) => void)[]
@@ -148,7 +160,14 @@ export async function startUpstream(options: UpstreamOptions = {}): Promise<Upst
       leaving.abort()
     })
 
-    const line: Line = { res, row, b: standing, signal: leaving.signal, cut }
+    const line: Line = {
+      res,
+      row,
+      b: standing,
+      signal: leaving.signal,
+      cut,
+      resetConnection: () => transportOf(req.socket).resetAndDestroy(),
+    }
     try {
       const mocked = parseHeader(headers['x-mock'] ?? '')
       if (mocked.behaviour['hang-connect']) {
@@ -333,7 +352,8 @@ export async function startUpstream(options: UpstreamOptions = {}): Promise<Upst
     async close() {
       const closed = new Promise<void>((resolve) => server.close(() => resolve()))
       for (const stop of running) stop()
-      for (const socket of sockets) socket.destroy()
+      // Some of the latter may not have finished their handshake.
+      for (const socket of [...sockets, ...transports.values()]) socket.destroy()
       await closed
     },
   }

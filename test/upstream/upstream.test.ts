@@ -1,8 +1,10 @@
 // The scripted provider is what other tests believe, so it is believed here only as far as raw sockets confirm it.
 
 import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import http from 'node:http'
+import https from 'node:https'
 import net from 'node:net'
 import { after, before, beforeEach, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -792,6 +794,40 @@ test('encodings: flushed per event; nested; a bomb is small on the wire; a long 
   assert.equal(JSON.parse(line.slice(6)).choices[0].delta.content, 'x'.repeat(300_000))
   assert.equal(row().tokensServed, 75_000)
   assert.equal((await claude('+oversized-line=70000')).json.content[0].text.length, 70_000)
+})
+
+test('over TLS it speaks and breaks off as it does without', async (t) => {
+  const made = spawnSync(
+    'openssl',
+    'req -x509 -newkey rsa:2048 -nodes -keyout - -out - -days 1 -subj /CN=localhost'.split(' '),
+  )
+  if (made.status !== 0) return t.skip('needs openssl to make a certificate')
+  const pem = made.stdout.toString()
+  const secure = await startUpstream({ tls: { key: pem, cert: pem.slice(pem.indexOf('-----BEGIN CERTIFICATE')) } })
+  const ask = (behaviour: string) =>
+    new Promise<{ text: string; error: string | undefined }>((resolve) => {
+      let text = ''
+      const ended = (error?: NodeJS.ErrnoException) => resolve({ text, error: error?.code })
+      const req = https.request(
+        `${secure.url}/v1/chat/completions`,
+        { method: 'POST', rejectUnauthorized: false, agent: false },
+        (res) => {
+          res.on('data', (piece) => {
+            text += piece
+          })
+          res.on('end', () => ended())
+          res.on('error', ended)
+        },
+      )
+      req.on('error', ended)
+      req.end(JSON.stringify({ model: `m${behaviour}`, stream: true, messages: hello }))
+    })
+  assert.equal(chatText((await ask('')).text), 'echo: hello there')
+  assert.deepEqual(await ask('+reset'), { text: '', error: 'ECONNRESET' })
+  const halfway = await ask('+reset=2')
+  assert.deepEqual([eventsIn(halfway.text).length, halfway.error], [2, 'ECONNRESET'])
+  assert.equal((await ask('+half-close=1')).error, 'ECONNRESET')
+  await secure.close()
 })
 
 test('it survives what clients send', async () => {

@@ -32,7 +32,14 @@ export type Reply = {
   errorEvent: Event
 }
 
-export type Line = { res: ServerResponse; row: Row; b: Behaviour; signal: AbortSignal; cut: () => void }
+export type Line = {
+  res: ServerResponse
+  row: Row
+  b: Behaviour
+  signal: AbortSignal
+  cut: () => void
+  resetConnection: () => void
+}
 
 const GARBAGE = Buffer.from('00ff3c7b225b5d7dfffe0d0a646174613a20fffffffe7b7b7b0a0a3a3a3a00', 'hex')
 const FILL_STEP = 64 * 1024
@@ -44,7 +51,7 @@ export async function send(line: Line, reply: Reply): Promise<void> {
   if (b.reset === -1 || b['half-close'] === -1 || b.garbage === 'http') {
     cut()
     if (b.garbage === 'http') res.socket?.write(GARBAGE)
-    if (b.reset === -1) res.socket?.resetAndDestroy()
+    if (b.reset === -1) line.resetConnection()
     else res.socket?.end()
     return await forever(signal)
   }
@@ -148,7 +155,7 @@ export async function send(line: Line, reply: Reply): Promise<void> {
       await pipe.settle()
       await sleep(15, undefined, { signal })
       cut()
-      if (b.reset === count) res.socket?.resetAndDestroy()
+      if (b.reset === count) line.resetConnection()
       else res.socket?.end()
       await forever(signal)
     }
