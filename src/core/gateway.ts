@@ -45,6 +45,12 @@ export interface Gateway {
   close(): Promise<void>
 }
 
+/** `http://host:port` without a path gets the provider's own, as some tools set the variable without it. */
+function withPath(url: string, provider: Provider): string {
+  if (!provider.baseUrl || !/^https?:\/\/[^/]+\/?$/.test(url)) return url
+  return url.replace(/\/$/, '') + new URL(provider.baseUrl).pathname.replace(/\/$/, '')
+}
+
 export async function createGateway(parts: GatewayParts): Promise<Gateway> {
   const { store, modules, catalog } = parts
   const providers = new Map(parts.providers.map((p) => [p.id, p]))
@@ -156,9 +162,16 @@ export async function createGateway(parts: GatewayParts): Promise<Gateway> {
       const secret = environment && parts.environment[environment.key]
       const own = environment?.baseUrl === undefined ? undefined : parts.environment[environment.baseUrl]
       const usable = secret || (provider.local && own)
-      if (usable) {
+      if (usable && own === undefined && provider.baseUrl === undefined) {
+        parts.log.warn(
+          `${environment?.key} is set, but ${environment?.baseUrl ?? 'a base URL'} is not: no upstream is made of it`,
+        )
+      } else if (usable) {
         upstreams.set(provider.id, {
-          ...upstreamOf(provider.id, provider, { provider: provider.id, ...(own ? { baseUrl: own } : {}) }),
+          ...upstreamOf(provider.id, provider, {
+            provider: provider.id,
+            ...(own ? { baseUrl: withPath(own, provider) } : {}),
+          }),
           credentials: secret ? [{ id: environment?.key ?? 'environment', secret, weight: 1 }] : [],
           owner: 'environment',
         })

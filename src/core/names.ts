@@ -92,8 +92,9 @@ export function compileNames(
     let found = remembered.get(model)
     if (!found) {
       found = find(model)
+      // Names come from clients: neither their number nor their length may fill the memory.
       if (remembered.size >= REMEMBERED) remembered.clear()
-      remembered.set(model, found)
+      if (model.length <= 256) remembered.set(model, found)
     }
     return found
   }
