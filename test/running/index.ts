@@ -1,0 +1,166 @@
+/**
+ * A gateway that runs for one test: in this process, on a free port, in an empty directory, beside a scripted provider.
+ * Requests go over real sockets. Everything stops when the test ends.
+ */
+import { mkdtempSync, rmSync } from 'node:fs'
+import http from 'node:http'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { TestContext } from 'node:test'
+import { type Served, serve } from '../../src/serve.ts'
+import { startUpstream, type Upstream } from '../upstream/index.ts'
+
+export interface Answer {
+  readonly status: number
+  readonly headers: http.IncomingHttpHeaders
+  readonly text: string
+  /** The parsed body; for a stream, undefined. */
+  // biome-ignore lint/suspicious/noExplicitAny: tests reach into answers of many shapes
+  readonly json: any
+  /** Payloads of the stream's `data:` lines. */
+  readonly data: readonly string[]
+}
+
+export interface Running {
+  readonly url: string
+  readonly served: Served
+  readonly upstream: Upstream
+  readonly dataDir: string
+  readonly adminKey: string
+  /** Answers of the admin API; fails on an error status unless `anyStatus`. */
+  // biome-ignore lint/suspicious/noExplicitAny: as above
+  admin(method: string, path: string, body?: unknown): Promise<any>
+  send(path: string, body: unknown, headers?: Record<string, string>): Promise<Answer>
+  chat(model: string, text: string, more?: object, headers?: Record<string, string>): Promise<Answer>
+  /** The ledger, row by row, as SQL sees it. */
+  usage(groupBy?: string): Promise<readonly Record<string, unknown>[]>
+  restart(): Promise<void>
+}
+
+export interface RunningOptions {
+  readonly environment?: Readonly<Record<string, string>>
+  /** Upstreams of the scripted provider to configure: id → provider id. */
+  readonly upstreams?: Readonly<Record<string, string>>
+  readonly bodyLimitBytes?: number
+}
+
+const PATHS: Readonly<Record<string, string>> = { anthropic: '', gemini: '' }
+
+export async function runGateway(t: Pick<TestContext, 'after'>, options: RunningOptions = {}): Promise<Running> {
+  const upstream = await startUpstream()
+  const dataDir = mkdtempSync(join(tmpdir(), 'stockyard-test-'))
+  const adminKey = 'sk-sy-admin-of-this-test'
+  const start = () =>
+    serve({
+      host: '127.0.0.1',
+      port: 0,
+      dataDir,
+      logLevel: process.env.STOCKYARD_TEST_LOG ?? 'silent',
+      workerUrl: new URL('../../src/store/local/worker.ts', import.meta.url),
+      environment: { STOCKYARD_ADMIN_KEY: adminKey, ...options.environment },
+      ...(options.bodyLimitBytes ? { bodyLimitBytes: options.bodyLimitBytes } : {}),
+    })
+  let served = await start()
+  t.after(async () => {
+    await served.close(100)
+    await upstream.close()
+    rmSync(dataDir, { recursive: true, force: true })
+  })
+  const running: Running = {
+    get url() {
+      return served.url
+    },
+    get served() {
+      return served
+    },
+    upstream,
+    dataDir,
+    adminKey,
+    async admin(method, path, body) {
+      const answer = await exchange(`${served.url}/api/${path}`, method, body, { authorization: `Bearer ${adminKey}` })
+      if (answer.status >= 400) throw new Error(`${method} ${path}: ${answer.status} ${answer.text}`)
+      return answer.json
+    },
+    send: (path, body, headers = {}) => exchange(served.url + path, 'POST', body, headers),
+    chat: (model, text, more = {}, headers = {}) =>
+      exchange(
+        `${served.url}/v1/chat/completions`,
+        'POST',
+        { model, messages: [{ role: 'user', content: text }], ...more },
+        headers,
+      ),
+    async usage(groupBy = 'model,upstream') {
+      return (await running.admin('GET', `usage?groupBy=${groupBy}`)).rows
+    },
+    async restart() {
+      await served.close(100)
+      served = await start()
+    },
+  }
+  for (const [id, provider] of Object.entries(options.upstreams ?? { openai: 'openai' })) {
+    await running.admin('PUT', `upstreams/${id}`, {
+      provider,
+      baseUrl: upstream.url + (PATHS[provider] ?? '/v1'),
+      credentials: [{ id: 'main', secret: `sk-test-secret-${id}` }],
+    })
+  }
+  return running
+}
+
+/** One request over a connection of its own. A string or Buffer body is sent as it is. */
+export function exchange(
+  url: string,
+  method: string,
+  body?: unknown,
+  headers: Record<string, string> = {},
+): Promise<Answer> {
+  const bytes =
+    body === undefined ? undefined : typeof body === 'string' || Buffer.isBuffer(body) ? body : JSON.stringify(body)
+  return new Promise((resolve, reject) => {
+    const request = http.request(url, {
+      method,
+      agent: false,
+      headers: {
+        ...(bytes === undefined
+          ? {}
+          : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(bytes) }),
+        ...headers,
+      },
+    })
+    request.on('error', reject)
+    request.on('response', (response) => {
+      const parts: Buffer[] = []
+      response.on('data', (part: Buffer) => parts.push(part))
+      response.on('error', reject)
+      response.on('end', () => {
+        const text = Buffer.concat(parts).toString('utf8')
+        const stream = /event-stream/.test(response.headers['content-type'] ?? '')
+        let json: unknown
+        try {
+          json = stream || !text ? undefined : JSON.parse(text)
+        } catch {
+          json = undefined
+        }
+        const data = stream ? text.split('\n').flatMap((l) => (l.startsWith('data: ') ? [l.slice(6)] : [])) : []
+        resolve({ status: response.statusCode ?? 0, headers: response.headers, text, json, data })
+      })
+    })
+    request.end(bytes)
+  })
+}
+
+/** The text of a streamed chat answer. */
+export const streamedText = (answer: Answer): string =>
+  answer.data
+    .filter((d) => d !== '[DONE]')
+    .map((d) => (JSON.parse(d) as { choices?: { delta?: { content?: string } }[] }).choices?.[0]?.delta?.content ?? '')
+    .join('')
+
+/** Waits until something holds, at most two seconds. */
+export async function until(holds: () => boolean | Promise<boolean>, what: string, mostMs = 2_000): Promise<void> {
+  const end = performance.now() + mostMs
+  while (!(await holds())) {
+    if (performance.now() > end) throw new Error(`waited ${mostMs} ms in vain until ${what}`)
+    await new Promise((resolve) => setTimeout(resolve, 10))
+  }
+}
