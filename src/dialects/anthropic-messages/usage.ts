@@ -16,9 +16,12 @@ export function mergedUsage(earlier: JsonObject | undefined, later: JsonValue | 
   return { ...earlier, ...Object.fromEntries(said) }
 }
 
-/** Undefined where nothing was reported. */
+const COUNTS = ['input_tokens', 'output_tokens', 'cache_read_input_tokens', 'cache_creation_input_tokens'] as const
+const isCount = (value: JsonValue | undefined): boolean => typeof value === 'number' && value >= 0
+
+/** Undefined where nothing was reported that could be a count: then it is estimated, and not nothing. */
 export function usageOf(raw: JsonObject | undefined): Usage | undefined {
-  if (!raw || isEmpty(raw)) return undefined
+  if (!raw || !COUNTS.some((name) => isCount(raw[name]))) return undefined
   const buckets: Partial<Record<Bucket, number>> = {}
   addBuckets(buckets, raw)
   // What ran beside the answer itself is billed and stands in no total: compactions, and the advice of another model.

@@ -46,6 +46,6 @@ for (const { name, expected } of cases) {
   })
 
   test(`${name}: the body itself, read and written again, is unchanged`, () => {
-    assert.deepEqual(written(client.readRequest(body), model), { body, unsupported: [] })
+    assert.deepEqual(written(client.readRequest(body) as ChatRequest, model), { body, unsupported: [] })
   })
 }
