@@ -293,7 +293,8 @@ function grow(drafts: Map<number, Draft>, event: ReplyEvent, part: number): void
   }
 }
 
-const BYTES_OF_MEDIA = new Set(['data', 'image_url', 'url'])
+/** Media, and words of the protocol. */
+const NO_PROMPT = new Set(['data', 'url', 'image_url', 'role', 'type', 'id', 'tool_use_id', 'tool_call_id'])
 
 /** The prompt's text in tokens, by the rule of thumb; never nothing. */
 function estimatedInput(asked: JsonObject): number {
@@ -302,7 +303,7 @@ function estimatedInput(asked: JsonObject): number {
     if (typeof value === 'string') length += value.length
     else if (Array.isArray(value)) value.forEach(walk)
     else if (isObject(value)) {
-      for (const [name, inner] of Object.entries(objectOf(value))) if (!BYTES_OF_MEDIA.has(name)) walk(inner)
+      for (const [name, inner] of Object.entries(objectOf(value))) if (!NO_PROMPT.has(name)) walk(inner)
     }
   }
   walk(asked.system)
