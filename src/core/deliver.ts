@@ -11,6 +11,7 @@ import type { Ended, Exchange } from './exchange.ts'
 import { judge, unavailable } from './faults.ts'
 import { type BoundStage, meter, type Pipeline, stagesOf } from './pipeline.ts'
 import { type Frame, MARK, type Reply, type ReplyEvent } from './reply.ts'
+import type { ModelRequest } from './request.ts'
 import { estimateTokens, NO_USAGE } from './usage.ts'
 import type { Wire } from './wire.ts'
 
@@ -119,12 +120,16 @@ function onlooker(job: Delivery): ((frames: readonly Frame[]) => void) | undefin
   }
 }
 
+/** The request as it was translated for this reply's dialect; a relayed one was never taken apart. */
+const written = ({ x, reply }: Delivery): ModelRequest | undefined =>
+  x.transformed ?? (reply.dialect === x.dialect ? undefined : x.request())
+
 async function eventsOf(job: Delivery): Promise<readonly ReplyEvent[]> {
   const { reply, ports } = job
   const upstream = ports.dialects.get(reply.dialect)?.upstream
   if (!upstream) throw unavailable(reply.dialect, new Error('no reader'))
-  if (reply.body) return upstream.readBody(ports.wire.parseJson(reply.body))
-  const reader = upstream.streamReader()
+  if (reply.body) return upstream.readBody(ports.wire.parseJson(reply.body), written(job))
+  const reader = upstream.streamReader(written(job))
   const events: ReplyEvent[] = []
   for await (const frames of reply.batches ?? []) {
     for (const frame of frames) {
@@ -231,7 +236,7 @@ async function* translated(job: Delivery): AsyncGenerator<Portion> {
     yield write(climb(job, await eventsOf(job), true))
     return
   }
-  const reader = upstream.streamReader()
+  const reader = upstream.streamReader(written(job))
   for await (const frames of reply.batches) {
     const events: ReplyEvent[] = []
     for (const frame of frames) {
