@@ -32,8 +32,8 @@ export class Ballast {
   /** True when the file stands (again). Asks for more room than it takes, so as not to fill the disk by itself. */
   async ensure(): Promise<boolean> {
     if (this.stands()) return true
-    if (freeBytes(this.#dataDir) < this.#bytes * 1.25) return false
     try {
+      if (freeBytes(this.#dataDir) < this.#bytes * 1.25) return false
       await this.#make(this.#dataDir, this.#bytes)
       return true
     } catch {
@@ -47,8 +47,19 @@ export class Ballast {
   }
 }
 
+/** Less than this free means that an I/O error was a full disk. */
+const FULL_BELOW_BYTES = 1024 * 1024
+
+export function diskIsFull(directory: string): boolean {
+  try {
+    return freeBytes(directory) < FULL_BELOW_BYTES
+  } catch {
+    return false
+  }
+}
+
 /** Bytes that an ordinary process may still write on the directory's file system. */
-export function freeBytes(directory: string): number {
+function freeBytes(directory: string): number {
   const { bavail, bsize } = statfsSync(directory)
   return bavail * bsize
 }

@@ -24,13 +24,17 @@ export class StoreError extends Error {
   }
 }
 
+/** A worker ended while a call was under way; it is started again. */
+export class WorkerGone extends Error {}
+
 /** `sync`: an fsync failed, so nobody knows what is on the disk; it must not be tried again. */
-export type Complaint = 'busy' | 'full' | 'io' | 'sync' | 'corrupt' | 'other'
+export type Complaint = 'busy' | 'full' | 'io' | 'sync' | 'corrupt' | 'gone' | 'other'
 
 const IO_SYNC = [1034, 1290]
 
 /** Reads SQLite's extended result code off an error, also off one that came from a worker. */
 export function complaintOf(error: unknown): Complaint {
+  if (error instanceof WorkerGone) return 'gone'
   const code = (error as { errcode?: unknown } | undefined)?.errcode
   if (typeof code !== 'number') return 'other'
   if (IO_SYNC.includes(code)) return 'sync'
@@ -58,6 +62,7 @@ const PROBLEMS: Readonly<Record<Complaint, string>> = {
   io: 'the disk reports an error',
   sync: 'the disk failed to keep what was written; the gateway must be restarted',
   corrupt: 'the file is damaged; stop the gateway and run "stockyard restore <backup directory>"',
+  gone: 'the thread that writes it is being started again',
   other: 'an unexpected error',
 }
 

@@ -5,7 +5,7 @@
 import { failure } from '../../core/errors.ts'
 import type { Log } from '../../core/module.ts'
 import type { Ledger, LedgerRow } from '../../core/store.ts'
-import { type Ballast, freeBytes } from './ballast.ts'
+import type { Ballast } from './ballast.ts'
 import { complaintOf, problemOf } from './fault.ts'
 import type { StoredRow } from './ledger-file.ts'
 
@@ -15,18 +15,17 @@ const BUSY_RETRY_MS = 1
 const BUSY_LIMIT_MS = 2_000
 const PROBE_UNAVAILABLE_MS = 100
 const PROBE_FULL_MS = 1_000
-/** Less than this free means that an I/O error was a full disk. */
-const FULL_BELOW_BYTES = 1024 * 1024
 
 export interface GroupLedgerOptions {
-  readonly dataDir: string
+  /** Asked after an I/O error. */
+  readonly diskIsFull: () => boolean
   /** The highest id ever used. */
   readonly lastAttempt: number
   /** How many attempts a crash had left open, settled at this start. */
   readonly inDoubt: number
   /** Commits all rows or none; returns how many of them were there before. Throws or rejects with SQLite's error. */
   readonly write: (rows: readonly StoredRow[]) => number | Promise<number>
-  readonly ballast: Ballast
+  readonly ballast: Pick<Ballast, 'release' | 'stands' | 'ensure'>
   readonly log: Log
   /** The disk lost what it had accepted: the process should end and be started again. */
   readonly fatal: (error: Error) => void
@@ -49,6 +48,7 @@ export class GroupLedger implements Ledger {
   #trouble: Ledger['trouble']
   #problem = ''
   #lost = false
+  #closed = false
   #busySince: number | undefined
   #probe: NodeJS.Timeout | undefined
   #idle: (() => void) | undefined
@@ -110,6 +110,7 @@ export class GroupLedger implements Ledger {
       })
     }
     clearTimeout(this.#probe)
+    this.#closed = true
     if (this.#backlog.length === 0 || this.#lost) return
     const rows = this.#backlog.length
     try {
@@ -158,7 +159,7 @@ export class GroupLedger implements Ledger {
   readonly #failed = (error: unknown): void => {
     const group = this.#current as Group
     const complaint = complaintOf(error)
-    const full = complaint === 'full' || (complaint === 'io' && freeBytes(this.#options.dataDir) < FULL_BELOW_BYTES)
+    const full = complaint === 'full' || (complaint === 'io' && this.#options.diskIsFull())
     if (complaint === 'busy') {
       this.#busySince ??= performance.now()
       if (performance.now() - this.#busySince < BUSY_LIMIT_MS) {
@@ -220,7 +221,7 @@ export class GroupLedger implements Ledger {
   }
 
   #schedule(): void {
-    if (this.#lost) return
+    if (this.#lost || this.#closed) return
     clearTimeout(this.#probe)
     const ms = this.#trouble === 'storage_full' ? PROBE_FULL_MS : PROBE_UNAVAILABLE_MS
     this.#probe = setTimeout(this.#look, ms).unref()

@@ -9,7 +9,7 @@ import { formatDollars, nanoUsdOf } from '../../core/money.ts'
 import type { Journal, Ledger, ScopedCache, Tables } from '../../core/store.ts'
 import type { Price } from '../../core/usage.ts'
 import type { BackupManifest } from './backup.ts'
-import { Ballast } from './ballast.ts'
+import { Ballast, diskIsFull } from './ballast.ts'
 import { ConfigurationFile } from './configuration.ts'
 import { Directory } from './directory.ts'
 import { complaintOf, problemOf } from './fault.ts'
@@ -100,7 +100,7 @@ export interface LocalStore {
   /** Copies everything into a new directory while the store is in use. Rejects with `not_empty`. */
   backup(toDir: string): Promise<BackupManifest>
   health(): StoreHealth
-  /** Writes what waits, and gives the data directory back. */
+  /** Writes what waits, and gives the data directory back. A second call waits for the first. */
   close(): Promise<void>
 }
 
@@ -162,7 +162,7 @@ export async function openStore(options: StoreOptions): Promise<LocalStore> {
       keeper.call('ballast', { dataDir, bytes }),
     )
     const ledger = new GroupLedger({
-      dataDir,
+      diskIsFull: () => diskIsFull(dataDir),
       lastAttempt: ledgerFile.lastAttempt(),
       inDoubt,
       write: durable ? (rows) => durable.call('write', rows) : (rows) => ledgerFile.write(rows),
@@ -175,8 +175,9 @@ export async function openStore(options: StoreOptions): Promise<LocalStore> {
       durable.start()
     }
     keeper.start()
+    let closing: Promise<void> | undefined
     void ballast.ensure().then((stands) => {
-      if (!stands) ledger.lacksBallast()
+      if (!stands && closing === undefined) ledger.lacksBallast()
     })
 
     const paused = (): boolean => ledger.trouble === 'storage_full'
@@ -224,6 +225,18 @@ export async function openStore(options: StoreOptions): Promise<LocalStore> {
       }
       return { examined, adjusted, differenceUsd: formatDollars(nanoUsdOf(difference)) }
     }
+    const close = async (): Promise<void> => {
+      try {
+        await ledger.close()
+        await Promise.all([settleJournals(), cache.flush()])
+        await reader.close()
+        await durable?.close(() => durable.call('close', undefined))
+        if (!durable) ledgerFile.close()
+        await keeper.close(() => keeper.call('close', undefined))
+      } finally {
+        closeFiles()
+      }
+    }
     // Two at once would each write the whole difference.
     let repricing: Promise<unknown> = Promise.resolve()
 
@@ -267,14 +280,9 @@ export async function openStore(options: StoreOptions): Promise<LocalStore> {
           ]),
         ) as Record<DatabaseName, number>,
       }),
-      async close() {
-        await ledger.close()
-        await Promise.all([settleJournals(), cache.flush()])
-        await reader.close()
-        await durable?.close(() => durable.call('close', undefined))
-        if (!durable) ledgerFile.close()
-        await keeper.close(() => keeper.call('close', undefined))
-        closeFiles()
+      close() {
+        closing ??= close()
+        return closing
       },
     }
   } catch (error) {

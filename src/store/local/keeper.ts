@@ -63,7 +63,7 @@ export function openKeeper(
   const statements = new Statements(tables, writer)
   const cache = new CacheFile(writer('cache'), cacheBytes)
   const checkpoints = [
-    new Checkpoints(databasePath(dataDir, 'ledger')),
+    new Checkpoints(databasePath(dataDir, 'ledger'), 'UPDATE marks SET seq = seq'),
     new Checkpoints(databasePath(dataDir, 'stockyard')),
   ]
 

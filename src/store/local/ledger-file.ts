@@ -20,18 +20,31 @@ export interface AdjustmentRow extends LedgerScope {
 }
 export type StoredRow = LedgerRow | AdjustmentRow
 
-const SCOPE =
-  'kind, attempt, at, exchange, revision, principal, organization, team, user, end_user, model, upstream, provider, upstream_model'
-const TOKENS =
-  'input, cache_read, cache_write_5m, cache_write_1h, output, reasoning, image_input, image_output, audio_input, audio_output'
-const marks = (count: number): string => Array(count).fill('?').join(', ')
-
-const INSERT_OPENED = `INSERT INTO ledger (${SCOPE}, held) VALUES (${marks(15)}) ON CONFLICT DO NOTHING`
-const INSERT_CLOSED = `INSERT INTO ledger (${SCOPE}, ${TOKENS}, calls, usage_source, cost, price_version, outcome, status, reason,
-  served_model, upstream_request_id) VALUES (${marks(33)}) ON CONFLICT DO NOTHING`
-const INSERT_HIT = `INSERT INTO ledger (${SCOPE}, ${TOKENS}, calls, usage_source, cost) VALUES (${marks(27)}) ON CONFLICT DO NOTHING`
-const INSERT_ADJUSTMENT = `INSERT INTO ledger (${SCOPE}, cost, price_version, reason, written_at) VALUES (${marks(18)})`
-const INSERT_IN_DOUBT = `INSERT INTO ledger (${SCOPE}, cost, usage_source, outcome, reason)
+const INSERT_OPENED = `
+  INSERT INTO ledger (kind, attempt, at, exchange, revision, principal, organization, team, user, end_user, model, upstream,
+    provider, upstream_model, held)
+  VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+  ON CONFLICT DO NOTHING`
+const INSERT_CLOSED = `
+  INSERT INTO ledger (kind, attempt, at, exchange, revision, principal, organization, team, user, end_user, model, upstream,
+    provider, upstream_model, input, cache_read, cache_write_5m, cache_write_1h, output, reasoning, image_input, image_output,
+    audio_input, audio_output, calls, usage_source, cost, price_version, outcome, status, reason, served_model,
+    upstream_request_id)
+  VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+  ON CONFLICT DO NOTHING`
+const INSERT_HIT = `
+  INSERT INTO ledger (kind, attempt, at, exchange, revision, principal, organization, team, user, end_user, model, upstream,
+    provider, upstream_model, input, cache_read, cache_write_5m, cache_write_1h, output, reasoning, image_input, image_output,
+    audio_input, audio_output, calls, usage_source, cost)
+  VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+  ON CONFLICT DO NOTHING`
+const INSERT_ADJUSTMENT = `
+  INSERT INTO ledger (kind, attempt, at, exchange, revision, principal, organization, team, user, end_user, model, upstream,
+    provider, upstream_model, cost, price_version, reason, written_at)
+  VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
+const INSERT_IN_DOUBT = `
+  INSERT INTO ledger (kind, attempt, at, exchange, revision, principal, organization, team, user, end_user, model, upstream,
+    provider, upstream_model, cost, usage_source, outcome, reason)
   SELECT 'closed', attempt, ?, exchange, revision, principal, organization, team, user, end_user, model, upstream, provider,
     upstream_model, held, 'none', 'in-doubt', 'in-doubt'
   FROM ledger AS o

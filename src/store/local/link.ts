@@ -4,7 +4,7 @@
  */
 import { Worker } from 'node:worker_threads'
 import type { Log } from '../../core/module.ts'
-import { StoreError, type StoreErrorCode } from './fault.ts'
+import { StoreError, type StoreErrorCode, WorkerGone } from './fault.ts'
 
 /** What one kind of worker can be asked; each call takes one argument that can be cloned. */
 // biome-ignore lint/suspicious/noExplicitAny: the argument's type is each call's own
@@ -83,7 +83,7 @@ export class Link<C extends Calls> {
   ): Promise<Awaited<ReturnType<C[K]>>> {
     this.start()
     const worker = this.#worker
-    if (worker === undefined) return Promise.reject(new Error(`the ${this.#options.role} worker is not running`))
+    if (worker === undefined) return Promise.reject(new WorkerGone(`the ${this.#options.role} worker is not running`))
     const { promise, resolve, reject } = Promise.withResolvers<Awaited<ReturnType<C[K]>>>()
     const id = this.#nextId++
     const { limitMs } = options
@@ -95,11 +95,11 @@ export class Link<C extends Calls> {
     return promise
   }
 
-  /** Ends the worker after `last`, its own farewell, if it is running. */
+  /** Ends the worker after `last`, its own farewell, if it is running and still answers. */
   async close(last?: () => Promise<unknown>): Promise<void> {
     clearTimeout(this.#restart)
     this.#restart = undefined
-    if (this.#worker !== undefined && last !== undefined) await last()
+    if (this.#worker !== undefined && last !== undefined) await last().catch(() => {})
     this.#closed = true
     await this.#worker?.terminate()
   }
@@ -127,7 +127,7 @@ export class Link<C extends Calls> {
     this.#worker = undefined
     for (const { reject, timer } of this.#waiting.values()) {
       clearTimeout(timer)
-      reject(new Error(`the ${this.#options.role} worker ended`))
+      reject(new WorkerGone(`the ${this.#options.role} worker ended`))
     }
     this.#waiting.clear()
     if (this.#closed) return

@@ -58,7 +58,7 @@ export function openFiles(options: OpeningOptions): Opened {
     const created = stockyard.prepare("SELECT 1 FROM facts WHERE name = 'created'").get() !== undefined
     if (created && sizeOf(path('ledger')) === 0) throw missing(path('ledger'))
     const ledger = migrated(
-      { path: path('ledger'), busyMs: 0, synchronous: 'NORMAL', checkpoints: false },
+      { path: path('ledger'), busyMs: 0, synchronous: 'NORMAL', checkpoints: false, smallPages: true },
       'ledger',
       LEDGER_MIGRATIONS,
     )
