@@ -28,7 +28,7 @@ export interface ModelRules {
 
 const OTHER_MAKERS: ModelRules = {
   thinking: 'manual',
-  thinksUnasked: false,
+  thinksUnasked: true,
   mustThink: false,
   topEffort: 'max',
   display: false,

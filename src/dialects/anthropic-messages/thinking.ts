@@ -63,7 +63,8 @@ export function thinkingOf(
   const isManual = rules.thinking === 'manual' || (rules.thinking === 'both' && reasoning.budgetTokens !== undefined)
   const wantsThought = reasoning.effort !== undefined || reasoning.budgetTokens !== undefined
   // Asking to see thoughts is not asking for them: only a model that thinks anyway is told how to show them.
-  if (!wantsThought && !rules.thinksUnasked) return { maxTokens, isThinking: false }
+  const isShown = wantsThought || (rules.thinking === 'adaptive' && rules.thinksUnasked)
+  if (!isShown) return { maxTokens, isThinking: false }
   if (isManual) {
     if (isForced) {
       report('reasoning')

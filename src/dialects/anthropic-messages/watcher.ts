@@ -13,8 +13,6 @@ import { mergedUsage, usageOf } from './usage.ts'
 import { finishOf, isObject, JSON_TOOL, listOf, objectOf, stringOf } from './vocabulary.ts'
 
 const DELTA = Buffer.from('"content_block_delta"')
-const STOP = Buffer.from('"content_block_stop"')
-const PING = Buffer.from('"ping"')
 /** A key in full with its quotes cannot stand inside a string, where its quotes would be escaped. */
 const TEXT_KEYS = ['"text"', '"thinking"', '"partial_json"'].map((key) => Buffer.from(key))
 /** How far into a frame its type stands: behind `event: content_block_delta\ndata: {"type":`. */
@@ -31,13 +29,11 @@ export class MessageWatcher implements Watcher {
   look(frame: Frame): void {
     const { bytes } = frame
     const { facts } = this
-    const head = bytes.subarray(0, HEAD)
-    if (head.includes(DELTA)) {
+    if (bytes.subarray(0, HEAD).includes(DELTA)) {
       frame.marks |= MARK.content
       facts.textBytes += textBytes(bytes)
       return
     }
-    if (head.includes(STOP) || head.includes(PING)) return
     const value = parsed(bytes)
     if (!isObject(value)) return
     const error = bornInside(value)
