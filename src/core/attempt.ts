@@ -77,12 +77,14 @@ function bodyFor(
   const client = ports.dialects.get(x.dialect)?.client
   if (!client) throw failure('not_found', { what: `dialect "${x.dialect}"` })
   const request = requestFor(x, target, (json) => client.readRequest(json))
+  const { quirks } = target.upstream.provider
   const limit = ports.outputLimitOf(target.model)
   const lost: string[] = []
   const body = side.writeRequest(request, {
     model: target.model,
     provider: target.upstream.provider.id,
     report: (what) => lost.push(what),
+    ...(quirks ? { quirks } : {}),
     ...(limit === undefined ? {} : { maxOutputTokens: limit }),
   })
   if (lost.length > 0) {

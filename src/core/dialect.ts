@@ -3,6 +3,7 @@
  * towards upstreams (write a request, read a reply); N dialects are N files, never N × M pairs.
  */
 import type { GatewayError } from './errors.ts'
+import type { Provider } from './provider.ts'
 import type { Frame, ReplyEvent, ReplyFacts } from './reply.ts'
 import type { JsonObject, JsonValue, ModelRequest, Operation, ReportUnsupported } from './request.ts'
 
@@ -80,6 +81,7 @@ export interface WriteContext {
   readonly maxOutputTokens?: number
   /** The model takes no assistant message at the end, no image…: what the capability table knows. */
   readonly provider: string
+  readonly quirks?: Provider['quirks']
 }
 
 /** An upstream's complaint, before anyone judged what it means for a retry. */

@@ -39,8 +39,9 @@ export interface Provider {
   readonly forward?: readonly string[]
   /** What this vendor means by an error, where its status and code do not say it by the general rules. */
   readonly classify?: (status: number, complaint: UpstreamComplaint) => ErrorCode | undefined
-  /** The field that carries the output limit, where the vendor refuses the standard one. */
   readonly quirks?: {
+    /** The field that carries the output limit, where the vendor refuses the standard one. */
+    readonly outputLimitField?: string
     /** Does not know `stream_options.include_usage` (it would answer 400). */
     readonly noStreamOptions?: boolean
   }

@@ -96,7 +96,13 @@ export type ToolChoice =
 
 export type ResponseFormat =
   | { readonly type: 'text' | 'json' }
-  | { readonly type: 'schema'; readonly name: string; readonly schema: JsonObject; readonly strict?: boolean }
+  | {
+      readonly type: 'schema'
+      readonly name: string
+      readonly description?: string
+      readonly schema: JsonObject
+      readonly strict?: boolean
+    }
 
 export interface Reasoning {
   readonly effort?: 'none' | 'minimal' | 'low' | 'medium' | 'high' | 'xhigh' | 'max'
