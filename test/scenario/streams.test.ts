@@ -157,7 +157,7 @@ for (const [moment, model, streamed, when] of [
     await until(async () => (await gateway.usage()).length > 0, 'it is booked')
     const [row] = await gateway.usage()
     assert.equal(Number(row?.attempts), 1)
-    assert.ok(Number((row?.tokens as { input: number }).input) > 0, 'the prompt is booked')
+    assert.ok(Number((row as { tokens: { input: number } }).tokens.input) > 0, 'the prompt is booked')
     await until(async () => (await gateway.admin('GET', 'logs')).entries.length > 0, 'it is logged')
     assert.equal((await gateway.admin('GET', 'logs')).entries[0].outcome, 'client_cancel')
   })

@@ -1,0 +1,163 @@
+/** Rubbish at the door: a clear error in the client's dialect, and nothing reaches an upstream. */
+import assert from 'node:assert/strict'
+import net from 'node:net'
+import { test } from 'node:test'
+import { exchange, runGateway } from '../running/index.ts'
+
+const message = { role: 'user', content: 'hi' }
+const MODEL = 'openai/gpt-4o-mini'
+
+test('bad bodies: each is a 400 in the OpenAI shape, and the upstream sees nothing', async (t) => {
+  const gateway = await runGateway(t)
+  const cases: [string, unknown][] = [
+    ['empty', ''],
+    ['not JSON', 'hello'],
+    ['cut off', '{"model":"openai/gpt-4o-mini","messages":[{"role":'],
+    ['an array', '[]'],
+    ['a string', '"x"'],
+    ['no model', { messages: [message] }],
+    ['model of the wrong type', { model: 7, messages: [message] }],
+    ['stream of the wrong type', { model: MODEL, stream: 'yes', messages: [message] }],
+    ['messages of the wrong type', { model: MODEL, messages: 'hi' }],
+    ['invalid UTF-8', Buffer.from([0x7b, 0x22, 0x6d, 0x22, 0x3a, 0x22, 0xff, 0xfe, 0x22, 0x7d])],
+    ['a line break in the model (T57)', { model: 'openai/a\r\nx: y', messages: [message] }],
+    ['duplicate model (T58)', '{"model":"openai/a","model":"openai/b","messages":[]}'],
+    ['duplicate stream, escaped (T58)', '{"model":"openai/a","stream":false,"str\\u0065am":true,"messages":[]}'],
+  ]
+  for (const [name, body] of cases) {
+    const answer = await gateway.send('/v1/chat/completions', body)
+    assert.equal(answer.status, 400, name)
+    assert.equal(typeof answer.json.error.message, 'string', name)
+    assert.equal(answer.json.error.type, 'invalid_request_error', name)
+  }
+  assert.equal(gateway.upstream.ledger.rows.length, 0)
+})
+
+test('T58: bombs of depth, keys and digits are refused quickly, and nothing is polluted', async (t) => {
+  const gateway = await runGateway(t)
+  const around = (value: string) => `{"model":"${MODEL}","messages":[],"x":${value}}`
+  const keys = Array.from({ length: 1_000_000 }, (_, i) => `"k${i}":1`).join(',')
+  for (const body of [around('['.repeat(1_000_000)), around(`{${keys}}`), around('1'.repeat(100_000))]) {
+    const answer = await gateway.send('/v1/chat/completions', body)
+    assert.equal(answer.status, 400)
+  }
+  const proto = await gateway.send(
+    '/v1/chat/completions',
+    `{"model":"${MODEL}","messages":[{"role":"user","content":"x"}],"__proto__":{"polluted":1}}`,
+  )
+  assert.equal(proto.status, 200)
+  assert.equal(({} as Record<string, unknown>).polluted, undefined)
+  assert.match(gateway.upstream.ledger.rows.at(-1)?.rawBody ?? '', /__proto__/, 'it is data, and passes')
+})
+
+test('T60: a body over the limit is 413', async (t) => {
+  const gateway = await runGateway(t, { bodyLimitBytes: 10_000 })
+  const answer = await gateway.chat(MODEL, 'x'.repeat(20_000))
+  assert.equal(answer.status, 413)
+  assert.equal(gateway.upstream.ledger.rows.length, 0)
+})
+
+test('unknown model, method, path and content type each say what is wrong', async (t) => {
+  const gateway = await runGateway(t)
+  const unknown = await gateway.chat('gpt-4o-minni', 'hi')
+  assert.equal(unknown.status, 404)
+  assert.equal(unknown.json.error.code, 'model_not_found')
+  assert.match(unknown.json.error.message, /gpt-4o-mini/)
+  const method = await exchange(`${gateway.url}/v1/chat/completions`, 'PUT', {})
+  assert.equal(method.status, 405)
+  const path = await gateway.send('/v1/nothing', {})
+  assert.equal(path.status, 404)
+  const type = await gateway.send('/v1/chat/completions', '{}', { 'content-type': 'text/plain' })
+  assert.equal(type.status, 415)
+  for (const answer of [unknown, method, path, type]) assert.ok(answer.json.error.message)
+})
+
+/** Sends raw bytes and returns what comes until the connection closes. */
+function raw(url: string, bytes: string): Promise<string> {
+  const { port } = new URL(url)
+  return new Promise((resolve) => {
+    const socket = net.connect(Number(port), '127.0.0.1', () => socket.write(bytes))
+    let text = ''
+    socket.setTimeout(3_000, () => socket.destroy())
+    socket.on('data', (part) => {
+      text += part.toString('latin1')
+    })
+    socket.on('error', () => {})
+    socket.on('close', () => resolve(text))
+  })
+}
+
+test('T55: framing tricks are refused and the connection is closed; the upstream sees nothing', async (t) => {
+  const gateway = await runGateway(t)
+  const host = new URL(gateway.url).host
+  const body = JSON.stringify({ model: MODEL, messages: [message] })
+  const start = `POST /v1/chat/completions HTTP/1.1\r\nHost: ${host}\r\nContent-Type: application/json\r\n`
+  const tricks = [
+    `${start}Content-Length: ${body.length}\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n${body}`,
+    `${start}Content-Length: 5\r\nContent-Length: ${body.length}\r\n\r\n${body}`,
+    `${start}Content-Length: -1\r\n\r\n${body}`,
+    `${start}Content-Length: 1e3\r\n\r\n${body}`,
+    `${start}Transfer-Encoding: xchunked\r\n\r\n${body}`,
+    `${start}Transfer-Encoding: chunked\r\n\r\nzz\r\n${body}\r\n0\r\n\r\n`,
+    `${start}Bad Header: x\r\nContent-Length: ${body.length}\r\n\r\n${body}`,
+    `${start}X: a\x00b\r\nContent-Length: ${body.length}\r\n\r\n${body}`,
+    `POST /v1/chat/completions HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${body}`,
+  ]
+  for (const trick of tricks) assert.match(await raw(gateway.url, trick), /^HTTP\/1\.1 4\d\d /, trick.slice(0, 200))
+  assert.equal(gateway.upstream.ledger.rows.length, 0)
+})
+
+test('T56: header floods are refused', async (t) => {
+  const gateway = await runGateway(t)
+  const host = new URL(gateway.url).host
+  const large = await raw(gateway.url, `GET /v1/models HTTP/1.1\r\nHost: ${host}\r\nX: ${'a'.repeat(200_000)}\r\n\r\n`)
+  assert.match(large, /^HTTP\/1\.1 431 /)
+  const many = Array.from({ length: 10_000 }, (_, i) => `h${i}: 1`).join('\r\n')
+  assert.match(
+    await raw(gateway.url, `GET /v1/models HTTP/1.1\r\nHost: ${host}\r\n${many}\r\n\r\n`),
+    /^HTTP\/1\.1 431 /,
+  )
+})
+
+test('A17, T84: without the admin key every admin route is 401; files are private; the ready-made keys refuse the start', async (t) => {
+  const gateway = await runGateway(t)
+  const description = await gateway.admin('GET', 'openapi.json')
+  let routes = 0
+  for (const [path, methods] of Object.entries(description.paths as Record<string, object>)) {
+    for (const method of Object.keys(methods)) {
+      const answer = await exchange(
+        gateway.url + path.replace(/\{\w+\}/g, 'x'),
+        method.toUpperCase(),
+        method === 'get' ? undefined : {},
+      )
+      assert.equal(answer.status, 401, `${method} ${path}`)
+      routes++
+    }
+  }
+  assert.ok(routes > 30)
+  await assert.rejects(runGateway(t, { environment: { STOCKYARD_ADMIN_KEY: 'sk-1234' } }), /too short or a well-known/)
+})
+
+test('local trust: forwarded, foreign and browser requests are strangers', async (t) => {
+  const gateway = await runGateway(t)
+  const { port } = new URL(gateway.url)
+  const ask = (headers: Record<string, string>) => gateway.chat(MODEL, 'hi', {}, headers)
+  for (const headers of [{ origin: 'https://evil.example' }, { 'sec-fetch-site': 'cross-site' }]) {
+    assert.equal((await ask(headers)).status, 401, JSON.stringify(headers))
+  }
+  assert.equal((await ask({})).status, 200, 'a browser elsewhere changes nothing for programs here')
+  assert.equal((await ask({ host: `localhost:${port}` })).status, 200)
+  assert.equal((await ask({ 'x-forwarded-for': '1.2.3.4' })).status, 401)
+  assert.equal((await ask({})).status, 401, 'one clue, and local trust is off')
+  const { key } = await gateway.admin('PUT', 'proxy-key', {})
+  assert.equal((await ask({ authorization: `Bearer ${key}`, 'x-forwarded-for': '1.2.3.4' })).status, 200)
+  const wrong = await ask({ authorization: 'Bearer sk-wrong' })
+  assert.equal(wrong.status, 401)
+  assert.equal(wrong.headers['x-should-retry'], 'false')
+  await gateway.admin('POST', 'local-trust/confirm', {})
+  assert.equal((await ask({})).status, 200)
+  assert.ok(
+    gateway.upstream.ledger.rows.every((row) => !JSON.stringify(row.headers).includes(key)),
+    'the key goes nowhere',
+  )
+})
