@@ -26,6 +26,11 @@ export interface IncomingReply {
   readonly chunks: AsyncIterable<Buffer>
   /** Collects the rest, up to `limit` bytes. */
   collect(limit: number): Promise<Buffer>
+  /**
+   * Nobody wants the rest, but its end is near (a stream's terminal event was seen): the connection is kept for the next
+   * call if the body ends by itself within half a second. What is read, returned or aborted afterwards does nothing.
+   */
+  discard(): void
   /** Closes the connection without reading on. */
   abort(): void
 }

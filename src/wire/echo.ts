@@ -88,6 +88,7 @@ function reply(type: string, parts: readonly string[], call: OutgoingCall): Inco
     headers: { 'content-type': type },
     chunks: chunks(),
     collect: async () => Buffer.from(parts.join('')),
+    discard: () => {},
     abort: () => {
       over = true
     },

@@ -1,0 +1,356 @@
+/**
+ * One call on its way: the handler that undici drives, the reply that the caller reads, and every limit on it. All in
+ * one object, because this runs for each request and each chunk.
+ */
+import type { Dispatcher } from 'undici'
+import type { IncomingReply, OutgoingCall } from '../core/egress.ts'
+import { failure, GatewayError } from '../core/errors.ts'
+import { proxyProblem } from './connector.ts'
+import type { Deadlines, Watched } from './deadlines.ts'
+import type { Connection, Lane } from './lane.ts'
+import { isDisconnect, type Stage, transportFailure } from './transport-errors.ts'
+
+/** What may wait for the reader of a reply, in bytes: above the first reading stops, below the second it goes on. */
+const PAUSE_ABOVE = 256 * 1024
+const RESUME_BELOW = 64 * 1024
+
+/** Several pieces of a body larger than this are written one by one; smaller ones are joined. */
+const JOIN_BELOW = 256 * 1024
+
+/**
+ * A server that closes an idle connection while a request is on its way answers with a reset within one round trip.
+ * Later than this, a connection that dies without an answer may well have carried out the request.
+ */
+const STALE_WITHIN_MS = 2_000
+
+/** What is awaited of a body whose rest nobody wants, so that its connection can serve again. */
+const DISCARD_MS = 500
+const DISCARD_BYTES = 64 * 1024
+
+/** Of one connection, or rebuilt by whoever sends the reply on. */
+const DROPPED: ReadonlySet<string> = new Set([
+  'connection',
+  'keep-alive',
+  'proxy-authenticate',
+  'proxy-connection',
+  'te',
+  'trailer',
+  'transfer-encoding',
+  'upgrade',
+  'content-length',
+  'content-encoding',
+  '__proto__',
+])
+
+interface Waiter {
+  resolve(result: IteratorResult<Buffer, undefined>): void
+  reject(error: Error): void
+}
+
+/** Why a call was given up from above. */
+export const leftBy = (signal: AbortSignal): GatewayError =>
+  signal.reason instanceof GatewayError ? signal.reason : failure('client_closed')
+
+const DONE: IteratorResult<Buffer, undefined> = { value: undefined, done: true }
+
+export class Call implements IncomingReply, Watched, Dispatcher.DispatchHandler, AsyncIterableIterator<Buffer> {
+  status = 0
+  headers: Readonly<Record<string, string>> = {}
+  /** The body's codings as the server names them; empty if there are none. */
+  encoding = ''
+  dueAt = 0
+
+  readonly #call: OutgoingCall
+  readonly #path: string
+  readonly #host: string
+  readonly #lane: Lane
+  readonly #deadlines: Deadlines
+  readonly #totalAt: number
+
+  #connection: Connection
+  #controller: Dispatcher.DispatchController | undefined
+  #stage: Stage = 'connect'
+  #stageAt = 0
+  #reused = false
+  #retried = false
+  /** No more bytes will come: the body is whole, or `#error` says why not. */
+  #over = false
+  #error: GatewayError | undefined
+
+  #answered: ((call: Call) => void) | undefined
+  #refused: ((error: GatewayError) => void) | undefined
+  #waiter: Waiter | undefined
+  #collector: { resolve(body: Buffer): void; reject(error: Error): void; limit: number } | undefined
+  #queue: Buffer[] = []
+  #queued = 0
+  #paused = false
+  #discarding = false
+
+  constructor(call: OutgoingCall, path: string, host: string, lane: Lane, deadlines: Deadlines) {
+    this.#call = call
+    this.#path = path
+    this.#host = host
+    this.#lane = lane
+    this.#deadlines = deadlines
+    this.#stageAt = performance.now()
+    this.#totalAt = this.#stageAt + call.timeouts.totalMs
+    this.#connection = lane.take()
+  }
+
+  /** Resolves with itself when the headers are there. */
+  send(): Promise<Call> {
+    return new Promise((resolve, reject) => {
+      this.#answered = resolve
+      this.#refused = reject
+      this.#deadlines.watch(this)
+      this.#call.signal.addEventListener('abort', this)
+      this.#dispatch()
+    })
+  }
+
+  #dispatch(): void {
+    const { method, headers, body } = this.#call
+    const forward = this.#lane.forward
+    const flat: string[] = forward ? [...forward.headers] : []
+    for (const name of Object.keys(headers)) flat.push(name, headers[name] as string)
+    let payload: Buffer | Iterable<Buffer> | undefined
+    if (body === undefined || Buffer.isBuffer(body)) payload = body
+    else if (body.length === 1) payload = body[0]
+    else {
+      let bytes = 0
+      for (const piece of body) bytes += piece.length
+      if (bytes <= JOIN_BELOW) payload = Buffer.concat(body, bytes)
+      else {
+        payload = body
+        flat.push('content-length', String(bytes))
+      }
+    }
+    this.#stage = 'connect'
+    this.#limit(this.#stageAt + this.#call.timeouts.connectMs)
+    const path = forward ? forward.prefix + this.#path : this.#path
+    // undici takes any iterable of bytes, whatever its types say.
+    this.#connection.dispatch({ method, path, headers: flat, body: (payload as Buffer | undefined) ?? null }, this)
+  }
+
+  #limit(stageDueAt: number): void {
+    this.dueAt = Math.min(stageDueAt, this.#totalAt)
+  }
+
+  // What undici reports.
+
+  onRequestStart(controller: Dispatcher.DispatchController): void {
+    this.#controller = controller
+    this.#reused = this.#connection.used
+    this.#stage = 'headers'
+    this.#stageAt = performance.now()
+    const { streamed, timeouts } = this.#call
+    this.#limit(this.#stageAt + (streamed ? timeouts.headersStreamedMs : timeouts.headersUnstreamedMs))
+  }
+
+  onResponseStarted(): void {
+    if (this.#stage === 'headers') this.#stage = 'answering'
+  }
+
+  onResponseStart(_controller: unknown, status: number, headers: Record<string, string | string[] | undefined>): void {
+    // Interim answers (103 Early Hints) say nothing that anybody here would act on.
+    if (this.#over || status < 200) return
+    if (status === 407 && this.#lane.forward) {
+      this.#fail(failure('upstream_unreachable', { upstream: this.#call.upstream, problem: proxyProblem(status) }))
+      return
+    }
+    this.#stage = 'body'
+    this.status = status
+    this.headers = this.#kept(headers)
+    this.#limit(performance.now() + this.#call.timeouts.idleMs)
+    this.#answered?.(this)
+    this.#answered = undefined
+    this.#refused = undefined
+  }
+
+  onResponseData(_controller: unknown, chunk: Buffer): void {
+    if (this.#over) return
+    if (this.#discarding) {
+      this.#queued += chunk.length
+      if (this.#queued > DISCARD_BYTES) this.#fail(failure('client_closed'))
+      return
+    }
+    const waiter = this.#waiter
+    if (waiter) {
+      this.#waiter = undefined
+      this.#limit(this.#deadlines.now + this.#call.timeouts.idleMs)
+      waiter.resolve({ value: chunk, done: false })
+      return
+    }
+    this.#queued += chunk.length
+    this.#queue.push(chunk)
+    this.#limit(this.#deadlines.now + this.#call.timeouts.idleMs)
+    if (this.#collector) {
+      if (this.#queued > this.#collector.limit) this.#fail(this.#tooLong(this.#collector.limit))
+    } else if (this.#queued > PAUSE_ABOVE) {
+      this.#paused = true
+      this.#controller?.pause()
+      // Who is not read cannot be idle.
+      this.dueAt = this.#totalAt
+    }
+  }
+
+  onResponseEnd(): void {
+    if (this.#over) return
+    this.#leave()
+    this.#connection.giveBack()
+    this.#collector?.resolve(this.#joined())
+    this.#collector = undefined
+    this.#waiter?.resolve(DONE)
+    this.#waiter = undefined
+  }
+
+  onResponseError(_controller: unknown, error: Error): void {
+    if (this.#over) return
+    if (!this.#isStale(error)) {
+      this.#fail(transportFailure(error, this.#stage, this.#call.upstream, this.#host))
+      return
+    }
+    this.#retried = true
+    this.#connection.destroy()
+    this.#connection = this.#lane.open()
+    this.#stageAt = performance.now()
+    this.#dispatch()
+  }
+
+  /** The pooled connection was dead already when the request was written: nobody has seen it. */
+  #isStale(error: Error): boolean {
+    return (
+      this.#stage === 'headers' &&
+      this.#reused &&
+      !this.#retried &&
+      isDisconnect(error) &&
+      performance.now() - this.#stageAt <= STALE_WITHIN_MS
+    )
+  }
+
+  #kept(headers: Record<string, string | string[] | undefined>): Record<string, string> {
+    const kept: Record<string, string> = {}
+    const named = headers.connection
+    const hop = typeof named === 'string' && !/^(?:keep-alive|close)$/i.test(named) ? named.toLowerCase() : undefined
+    for (const name of Object.keys(headers)) {
+      const value = headers[name]
+      if (value === undefined) continue
+      const text = typeof value === 'string' ? value : value.join(', ')
+      if (name === 'content-encoding') this.encoding = text
+      if (DROPPED.has(name) || hop?.split(/[\s,]+/).includes(name)) continue
+      kept[name] = text
+    }
+    return kept
+  }
+
+  // What ends a call from this side.
+
+  handleEvent(): void {
+    this.#queue = []
+    this.#fail(leftBy(this.#call.signal))
+  }
+
+  expire(now: number): void {
+    const { streamed, timeouts, upstream } = this.#call
+    const late = (what: string, timeoutMs: number): void =>
+      this.#fail(failure('upstream_timeout', { upstream, what, timeoutMs }))
+    if (now >= this.#totalAt) late('complete answer', timeouts.totalMs)
+    else if (this.#stage === 'connect') late('connection', timeouts.connectMs)
+    else if (this.#stage === 'body') late('next byte', timeouts.idleMs)
+    else late('first byte', streamed ? timeouts.headersStreamedMs : timeouts.headersUnstreamedMs)
+  }
+
+  #fail(error: GatewayError): void {
+    if (this.#over) return
+    this.#error = error
+    this.#leave()
+    this.#connection.destroy()
+    this.#refused?.(error)
+    this.#refused = undefined
+    this.#waiter?.reject(error)
+    this.#waiter = undefined
+    this.#collector?.reject(error)
+    this.#collector = undefined
+  }
+
+  #leave(): void {
+    this.#over = true
+    this.#deadlines.unwatch(this)
+    this.#call.signal.removeEventListener('abort', this)
+  }
+
+  // What the reader of the reply does.
+
+  get chunks(): AsyncIterable<Buffer> {
+    return this
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this
+  }
+
+  next(): Promise<IteratorResult<Buffer, undefined>> {
+    const value = this.#queue.shift()
+    if (value !== undefined) {
+      this.#queued -= value.length
+      if (this.#paused && this.#queued < RESUME_BELOW) this.#resume()
+      return Promise.resolve({ value, done: false })
+    }
+    if (this.#error) return Promise.reject(this.#error)
+    if (this.#over || this.#discarding) return Promise.resolve(DONE)
+    return new Promise((resolve, reject) => {
+      this.#waiter = { resolve, reject }
+    })
+  }
+
+  return(): Promise<IteratorResult<Buffer, undefined>> {
+    this.abort()
+    return Promise.resolve(DONE)
+  }
+
+  collect(limit: number): Promise<Buffer> {
+    if (this.#queued > limit) this.#fail(this.#tooLong(limit))
+    if (this.#error) return Promise.reject(this.#error)
+    if (this.#over) return Promise.resolve(this.#joined())
+    return new Promise((resolve, reject) => {
+      this.#collector = { resolve, reject, limit }
+      if (this.#paused) this.#resume()
+    })
+  }
+
+  abort(): void {
+    if (this.#discarding) return
+    this.#queue = []
+    this.#queued = 0
+    this.#fail(failure('client_closed'))
+  }
+
+  discard(): void {
+    if (this.#over) return
+    this.#discarding = true
+    this.#queue = []
+    this.#queued = 0
+    this.#waiter?.resolve(DONE)
+    this.#waiter = undefined
+    this.#call.signal.removeEventListener('abort', this)
+    if (this.#paused) this.#resume()
+    this.dueAt = performance.now() + DISCARD_MS
+  }
+
+  #resume(): void {
+    this.#paused = false
+    this.#limit(performance.now() + this.#call.timeouts.idleMs)
+    this.#controller?.resume()
+  }
+
+  #joined(): Buffer {
+    const queue = this.#queue
+    this.#queue = []
+    const first = queue[0]
+    return queue.length === 1 && first ? first : Buffer.concat(queue, this.#queued)
+  }
+
+  #tooLong(limit: number): GatewayError {
+    return failure('upstream_invalid', { upstream: this.#call.upstream, problem: `a body of more than ${limit} bytes` })
+  }
+}

@@ -1,0 +1,67 @@
+/**
+ * What a failure of the transport means, in words an operator can act on. Nothing that an upstream sent is repeated.
+ */
+import { failure, type GatewayError } from '../core/errors.ts'
+import { ProxyError } from './connector.ts'
+import { GuardError } from './guard.ts'
+
+/** How far a call had come: nothing written, nothing answered, headers on their way, body on its way. */
+export type Stage = 'connect' | 'headers' | 'answering' | 'body'
+
+const CONNECT_PROBLEMS: Readonly<Record<string, string>> = {
+  ENOTFOUND: 'the name {host} does not resolve',
+  EAI_AGAIN: 'the name {host} cannot be resolved at the moment',
+  ECONNREFUSED: 'nothing listens at {host}',
+  ECONNRESET: '{host} reset the connection',
+  EPIPE: '{host} closed the connection',
+  ETIMEDOUT: '{host} does not answer',
+  EHOSTUNREACH: 'there is no route to {host}',
+  ENETUNREACH: 'there is no route to {host}',
+  CERT_HAS_EXPIRED: 'the certificate of {host} has expired',
+  CERT_NOT_YET_VALID: 'the certificate of {host} is not valid yet',
+  DEPTH_ZERO_SELF_SIGNED_CERT: 'the certificate of {host} is self-signed (NODE_EXTRA_CA_CERTS makes it known)',
+  SELF_SIGNED_CERT_IN_CHAIN: 'the authority of {host} is not known here (NODE_EXTRA_CA_CERTS makes it known)',
+  UNABLE_TO_VERIFY_LEAF_SIGNATURE: 'the authority of {host} is not known here (NODE_EXTRA_CA_CERTS makes it known)',
+  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: 'the authority of {host} is not known here (NODE_EXTRA_CA_CERTS makes it known)',
+  ERR_TLS_CERT_ALTNAME_INVALID: 'the certificate of {host} is for another name',
+}
+
+const codeOf = (error: unknown): string => {
+  const code = (error as { code?: unknown } | null)?.code
+  return typeof code === 'string' ? code : ''
+}
+
+/** The connection went away, in one of the ways in which connections do. */
+export function isDisconnect(error: unknown): boolean {
+  const code = codeOf(error)
+  return code === 'UND_ERR_SOCKET' || code === 'ECONNRESET' || code === 'EPIPE' || code === 'ECONNABORTED'
+}
+
+export function transportFailure(error: Error, stage: Stage, upstream: string, host: string): GatewayError {
+  const unreachable = (problem: string, patch?: { retry: 'elsewhere' }): GatewayError =>
+    failure('upstream_unreachable', { upstream, problem }, undefined, patch)
+  const code = codeOf(error)
+  // A forbidden address, an unusable header: trying the same again cannot mend it.
+  if (error instanceof GuardError) return unreachable(error.message, { retry: 'elsewhere' })
+  if (code === 'UND_ERR_INVALID_ARG' || code === 'UND_ERR_NOT_SUPPORTED') {
+    return unreachable(`the request cannot be written: ${error.message}`, { retry: 'elsewhere' })
+  }
+  if (error instanceof ProxyError) return unreachable(error.message)
+  if (code === 'UND_ERR_HEADERS_OVERFLOW') {
+    return failure('upstream_invalid', { upstream, problem: 'its headers are too large' })
+  }
+  const early = code === 'UND_ERR_RES_CONTENT_LENGTH_MISMATCH' || code === 'HPE_INVALID_EOF_STATE'
+  if (code.startsWith('HPE_') && !early) {
+    return failure('upstream_invalid', { upstream, problem: `not HTTP (${code})` })
+  }
+  if (stage === 'connect') {
+    const known = CONNECT_PROBLEMS[code]
+    if (known !== undefined) return unreachable(known.replace('{host}', host))
+    return unreachable(`the connection to ${host} failed${code === '' ? '' : ` (${code})`}`)
+  }
+  if (stage === 'answering' && code === 'UND_ERR_SOCKET' && error.message.startsWith('bad ')) {
+    return failure('upstream_invalid', { upstream, problem: 'an HTTP answer that does not fit the request' })
+  }
+  if (stage === 'headers') return unreachable(`${host} closed the connection without an answer`)
+  return failure('upstream_incomplete', { upstream })
+}
