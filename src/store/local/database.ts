@@ -41,8 +41,8 @@ export function connect(c: Connection): DatabaseSync {
   }
 }
 
-/** SQLite gives its -wal and -shm the mode of the file itself. */
-function ownerOnly(path: string): void {
+/** SQLite gives what it makes beside a file (-wal, -shm, -journal) the mode of the file itself. */
+export function ownerOnly(path: string): void {
   if (existsSync(path)) chmodSync(path, 0o600)
   else closeSync(openSync(path, 'a', 0o600))
 }

@@ -2,6 +2,7 @@
 import { chmodSync, mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
+import { ownerOnly } from './database.ts'
 import { complaintOf, StoreError } from './fault.ts'
 
 export type DatabaseName = 'stockyard' | 'ledger' | 'logs' | 'cache' | 'audit'
@@ -27,10 +28,11 @@ export interface Lock {
  * Throws `in_use` if another instance has it.
  */
 export function takeLock(dataDir: string): Lock {
-  const db = new DatabaseSync(join(dataDir, LOCK_FILE), { timeout: 0 })
+  const path = join(dataDir, LOCK_FILE)
+  ownerOnly(path)
+  const db = new DatabaseSync(path, { timeout: 0 })
   try {
     db.exec('BEGIN EXCLUSIVE')
-    chmodSync(join(dataDir, LOCK_FILE), 0o600)
   } catch (error) {
     db.close()
     if (complaintOf(error) !== 'busy') throw error

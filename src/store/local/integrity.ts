@@ -65,7 +65,7 @@ function pageProblem(path: string): string | undefined {
   const db = new DatabaseSync(path, { readOnly: true, timeout: 1000 })
   try {
     const first = db.prepare('PRAGMA quick_check(1)').get()?.quick_check
-    return first === 'ok' ? undefined : String(first)
+    return first === 'ok' ? undefined : String(first).replaceAll('\n', ' ')
   } catch (error) {
     if (complaintOf(error) !== 'corrupt') throw error
     return error instanceof Error ? error.message : String(error)
