@@ -3,6 +3,7 @@
  * of a step is shown only when it fails.
  */
 import { spawnSync } from 'node:child_process'
+import { globSync } from 'node:fs'
 import { resolve } from 'node:path'
 
 const root = resolve(import.meta.dirname, '..')
@@ -10,7 +11,12 @@ const root = resolve(import.meta.dirname, '..')
 const steps: readonly (readonly [name: string, ...command: string[]])[] = [
   ['format and lint', 'node_modules/@biomejs/biome/bin/biome', 'ci', '--error-on-warnings', '.'],
   ['types', 'node_modules/typescript/bin/tsc', '--noEmit'],
-  ['generated files', 'scripts/generate.ts', '--check'],
+  ['generated lists', 'scripts/generate.ts', '--check'],
+  ...globSync('scripts/*-doc.ts', { cwd: root })
+    .sort()
+    .map((script) => [`generated page: ${script}`, script, '--check'] as const),
+  ['prices', 'scripts/prices.ts', '--check'],
+  ['docs of providers', 'scripts/providers-doc.ts', '--check'],
   ['house rules', 'scripts/test.ts', 'test/house/'],
 ]
 
