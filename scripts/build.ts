@@ -82,7 +82,9 @@ async function bundle(input: string, file: string): Promise<void> {
   })
   try {
     // Not minified: it would save 10 % of the start and take the names out of every stack trace that users send.
-    const { output: chunks } = await build.write({ file, format: 'esm', codeSplitting: false, minify: false })
+    const { output: chunks } = await build
+      .write({ file, format: 'esm', codeSplitting: false, minify: false })
+      .catch((error: Error) => fail(error.message))
     for (const chunk of chunks) if (chunk.type === 'chunk') for (const id of chunk.moduleIds) bundled.add(id)
     const outside = chunks.flatMap((chunk) =>
       chunk.type === 'chunk' ? [...chunk.imports, ...chunk.dynamicImports] : [],

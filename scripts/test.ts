@@ -96,7 +96,11 @@ async function runFile(file: string): Promise<void> {
     else if (isFileItself(event)) what = 'the file itself failed; its output is below'
     const name = isFileItself(event) ? 'the whole file' : pathOf(event)
     const where = event.line && !isFileItself(event) ? `${file}:${event.line}` : file
-    const text = typeof what === 'string' ? what : inspect(what, { depth: 8 })
+    // Frames of the runner itself lead nowhere.
+    const text = (typeof what === 'string' ? what : inspect(what, { depth: 8 })).replace(
+      /\n +at [^\n]*\(?node:(?:internal|async_hooks)[^\n]*?(?=\n| \{)/g,
+      '',
+    )
     console.log(`\nFAILED  ${name}\n        ${where}\n${indent(text)}`)
   })
   await new Promise<void>((done, broken) => {
