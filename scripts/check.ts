@@ -16,7 +16,6 @@ const steps: readonly (readonly [name: string, ...command: string[]])[] = [
     .sort()
     .map((script) => [`generated page: ${script}`, script, '--check'] as const),
   ['prices', 'scripts/prices.ts', '--check'],
-  ['docs of providers', 'scripts/providers-doc.ts', '--check'],
   ['house rules', 'scripts/test.ts', 'test/house/'],
 ]
 
