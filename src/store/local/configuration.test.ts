@@ -5,6 +5,7 @@ import { GatewayError } from '../../core/errors.ts'
 import { type Configuration, EMPTY_CONFIGURATION } from '../../core/store.ts'
 import { STOCKYARD_MIGRATIONS } from '../migrations/stockyard.ts'
 import { ConfigurationFile } from './configuration.ts'
+import { administrative } from './database.ts'
 import { Directory } from './directory.ts'
 
 function scratch(t: TestContext) {
@@ -12,8 +13,9 @@ function scratch(t: TestContext) {
   t.after(() => db.close())
   for (const step of STOCKYARD_MIGRATIONS) db.exec(step)
   let clock = 100
+  const transact = administrative(db, () => {})
   const now = () => clock++
-  return { db, configuration: new ConfigurationFile(db, now), directory: new Directory(db, now) }
+  return { db, configuration: new ConfigurationFile(db, transact, now), directory: new Directory(db, transact, now) }
 }
 const withCache = (mode: 'off' | 'enforce'): Configuration => ({
   ...EMPTY_CONFIGURATION,

@@ -6,8 +6,7 @@ import type { DatabaseSync } from 'node:sqlite'
 import { failure } from '../../core/errors.ts'
 import type { JsonValue } from '../../core/request.ts'
 import { type Configuration, EMPTY_CONFIGURATION, type Revision } from '../../core/store.ts'
-import { inTransaction } from './database.ts'
-import { storageFailure } from './fault.ts'
+import type { Transact } from './database.ts'
 
 export interface ConfigurationChange {
   readonly actor: string
@@ -18,10 +17,12 @@ export interface ConfigurationChange {
 
 export class ConfigurationFile {
   readonly #db: DatabaseSync
+  readonly #transact: Transact
   readonly #now: () => number
 
-  constructor(db: DatabaseSync, now: () => number) {
+  constructor(db: DatabaseSync, transact: Transact, now: () => number) {
     this.#db = db
+    this.#transact = transact
     this.#now = now
   }
 
@@ -38,24 +39,20 @@ export class ConfigurationFile {
    */
   commit(next: Configuration, change: ConfigurationChange, expected?: number): Revision {
     const { actor, action, before, after } = change
-    try {
-      return inTransaction(this.#db, () => {
-        const current = (this.#db.prepare('SELECT max(id) AS id FROM revisions').get()?.id as number | null) ?? 0
-        if (expected !== undefined && expected !== current) {
-          throw failure('precondition_failed', { current, sent: expected })
-        }
-        const id = current + 1
-        const at = this.#now()
-        this.#db
-          .prepare(
-            'INSERT INTO revisions (id, at, actor, action, before, after, configuration) VALUES (?, ?, ?, ?, ?, ?, ?)',
-          )
-          .run(id, at, actor, action, JSON.stringify(before), JSON.stringify(after), JSON.stringify(next))
-        return { id, at, actor, action, before, after }
-      })
-    } catch (error) {
-      throw storageFailure(error)
-    }
+    return this.#transact(() => {
+      const current = (this.#db.prepare('SELECT max(id) AS id FROM revisions').get()?.id as number | null) ?? 0
+      if (expected !== undefined && expected !== current) {
+        throw failure('precondition_failed', { current, sent: expected })
+      }
+      const id = current + 1
+      const at = this.#now()
+      this.#db
+        .prepare(
+          'INSERT INTO revisions (id, at, actor, action, before, after, configuration) VALUES (?, ?, ?, ?, ?, ?, ?)',
+        )
+        .run(id, at, actor, action, JSON.stringify(before), JSON.stringify(after), JSON.stringify(next))
+      return { id, at, actor, action, before, after }
+    })
   }
 
   /** Newest first; those older than `before`, if given. */

@@ -5,6 +5,7 @@
  */
 import { chmodSync, closeSync, existsSync, openSync } from 'node:fs'
 import { DatabaseSync } from 'node:sqlite'
+import { complaintOf, storageFailure } from './fault.ts'
 
 export interface Connection {
   readonly path: string
@@ -58,5 +59,20 @@ export function inTransaction<T>(db: DatabaseSync, work: () => T): T {
     // After a full disk or an I/O error SQLite may have rolled back already.
     if (db.isTransaction) db.exec('ROLLBACK')
     throw error
+  }
+}
+
+/** One transaction on stockyard.db, whose failure is one that an administrator can be shown. */
+export type Transact = <T>(work: () => T) => T
+
+/** `lost` hears of a failed fsync: what SQLite holds for written may be gone, so the process should end. */
+export function administrative(db: DatabaseSync, lost: (error: Error) => void): Transact {
+  return (work) => {
+    try {
+      return inTransaction(db, work)
+    } catch (error) {
+      if (complaintOf(error) === 'sync') lost(error as Error)
+      throw storageFailure(error)
+    }
   }
 }

@@ -5,8 +5,7 @@
  */
 import type { DatabaseSync } from 'node:sqlite'
 import type { JsonValue } from '../../core/request.ts'
-import { inTransaction } from './database.ts'
-import { storageFailure } from './fault.ts'
+import type { Transact } from './database.ts'
 
 export interface DirectoryChange {
   readonly actor: string
@@ -26,11 +25,13 @@ export interface DirectoryChangeRow {
 
 export class Directory {
   readonly #db: DatabaseSync
+  readonly #transact: Transact
   readonly #now: () => number
   readonly #known = new Map<string, JsonValue | undefined>()
 
-  constructor(db: DatabaseSync, now: () => number) {
+  constructor(db: DatabaseSync, transact: Transact, now: () => number) {
     this.#db = db
+    this.#transact = transact
     this.#now = now
   }
 
@@ -89,12 +90,10 @@ export class Directory {
 
   #change(name: string, change: DirectoryChange, work: () => void): void {
     try {
-      inTransaction(this.#db, () => {
+      this.#transact(() => {
         work()
         recordChange(this.#db, this.#now(), name, change)
       })
-    } catch (error) {
-      throw storageFailure(error)
     } finally {
       this.#known.delete(name)
     }

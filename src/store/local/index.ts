@@ -11,6 +11,7 @@ import type { Price } from '../../core/usage.ts'
 import type { BackupManifest } from './backup.ts'
 import { Ballast, diskIsFull } from './ballast.ts'
 import { ConfigurationFile } from './configuration.ts'
+import { administrative } from './database.ts'
 import { Directory } from './directory.ts'
 import { complaintOf, problemOf } from './fault.ts'
 import { DATABASES, type DatabaseName, databasePath, prepareDirectory, takeLock } from './files.ts'
@@ -131,7 +132,8 @@ export async function openStore(options: StoreOptions): Promise<LocalStore> {
 
   try {
     const masterKey = options.masterKey ?? process.env.STOCKYARD_MASTER_KEY
-    const secrets = new Secrets(files.stockyard, { dataDir, masterKey, now })
+    const transact = administrative(files.stockyard, (error) => alarm(error))
+    const secrets = new Secrets(files.stockyard, { dataDir, masterKey, transact, now })
     const ledgerFile = new LedgerFile(files.ledger)
     const inDoubt = ledgerFile.closeInDoubt(now())
     if (inDoubt > 0)
@@ -242,9 +244,9 @@ export async function openStore(options: StoreOptions): Promise<LocalStore> {
 
     return {
       ledger,
-      configuration: new ConfigurationFile(files.stockyard, now),
+      configuration: new ConfigurationFile(files.stockyard, transact, now),
       secrets,
-      directory: new Directory(files.stockyard, now),
+      directory: new Directory(files.stockyard, transact, now),
       cache,
       tables(module) {
         if (tables[module] === undefined) throw new Error(`the module "${module}" declared no tables`)

@@ -7,7 +7,7 @@ import { LEDGER_MIGRATIONS } from '../migrations/ledger.ts'
 import { connect } from './database.ts'
 import { LedgerFile } from './ledger-file.ts'
 import { migrate } from './migrate.ts'
-import { closedRow, hitRow, openedRow, scratchDirectory } from './scratch.ts'
+import { atEnd, closedRow, hitRow, openedRow, scratchDirectory } from './scratch.ts'
 
 function open(path: string): { db: DatabaseSync; file: LedgerFile } {
   const db = connect({ path, busyMs: 0, synchronous: 'NORMAL', smallPages: true })
@@ -17,7 +17,7 @@ function open(path: string): { db: DatabaseSync; file: LedgerFile } {
 function scratchFile(t: TestContext) {
   const path = join(scratchDirectory(t), 'ledger.db')
   const opened = open(path)
-  t.after(() => {
+  atEnd(t, () => {
     if (opened.db.isOpen) opened.db.close()
   })
   return { path, ...opened }
@@ -131,7 +131,7 @@ test('what a crash left open is settled at its hold, flagged, once', (t) => {
   db.close() // as a kill would: without the ledger's own farewell
 
   const next = open(path)
-  t.after(() => next.db.close())
+  atEnd(t, () => next.db.close())
   assert.equal(next.file.closeInDoubt(5_000), 2)
   assert.deepEqual(
     rowsOf(next.db)
@@ -162,7 +162,7 @@ test('a start looks only behind the place up to which everything was settled, an
   db.close()
 
   const next = open(path)
-  t.after(() => next.db.close())
+  atEnd(t, () => next.db.close())
   assert.equal(next.file.closeInDoubt(1), 1)
 })
 

@@ -7,7 +7,7 @@ import { CacheFile } from './cache-file.ts'
 import { connect } from './database.ts'
 import { migrate } from './migrate.ts'
 import { ReplyCache, type ReplyCacheOptions } from './reply-cache.ts'
-import { scratchDirectory } from './scratch.ts'
+import { atEnd, scratchDirectory } from './scratch.ts'
 
 const KIB = 1024
 
@@ -17,7 +17,7 @@ function scratch(t: TestContext, fileBytes = 1024 * KIB) {
   const writer = connect({ path, busyMs: 0, synchronous: 'NORMAL', checkpoints: true, shrinks: true })
   migrate(writer, path, [{ owner: 'core', steps: CACHE_MIGRATIONS }], () => 0)
   const reader = connect({ path, readOnly: true, busyMs: 0 })
-  t.after(() => {
+  atEnd(t, () => {
     reader.close()
     writer.close()
   })

@@ -10,9 +10,25 @@ import { type LocalStore, openStore, type StoreOptions } from './index.ts'
 
 export const WORKER_URL = new URL('./worker.ts', import.meta.url)
 
+const UNDO = new WeakMap<TestContext, (() => unknown)[]>()
+
+/** Runs when the test ends, the last one asked for first: what was built last stands on the rest. */
+export function atEnd(t: TestContext, undo: () => unknown): void {
+  const known = UNDO.get(t)
+  if (known !== undefined) {
+    known.push(undo)
+    return
+  }
+  const all = [undo]
+  UNDO.set(t, all)
+  t.after(async () => {
+    for (const one of all.reverse()) await one()
+  })
+}
+
 export function scratchDirectory(t: TestContext): string {
   const directory = mkdtempSync(join(tmpdir(), 'stockyard-store-'))
-  t.after(() => rmSync(directory, { recursive: true, force: true }))
+  atEnd(t, () => rmSync(directory, { recursive: true, force: true }))
   return directory
 }
 
@@ -42,7 +58,7 @@ export async function scratchStore(
     masterKey: '00'.repeat(32),
     ...options,
   })
-  t.after(() => store.close())
+  atEnd(t, () => store.close())
   return store
 }
 

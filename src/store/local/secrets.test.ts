@@ -6,16 +6,18 @@ import { DatabaseSync } from 'node:sqlite'
 import { type TestContext, test } from 'node:test'
 import { GatewayError } from '../../core/errors.ts'
 import { STOCKYARD_MIGRATIONS } from '../migrations/stockyard.ts'
+import { administrative } from './database.ts'
 import { StoreError } from './fault.ts'
-import { scratchDirectory } from './scratch.ts'
+import { atEnd, scratchDirectory } from './scratch.ts'
 import { Secrets } from './secrets.ts'
 
 function scratch(t: TestContext) {
   const db = new DatabaseSync(':memory:')
-  t.after(() => db.close())
+  atEnd(t, () => db.close())
   for (const step of STOCKYARD_MIGRATIONS) db.exec(step)
   const dataDir = scratchDirectory(t)
-  const secrets = (masterKey?: string) => new Secrets(db, { dataDir, masterKey, now: () => 7 })
+  const transact = administrative(db, () => {})
+  const secrets = (masterKey?: string) => new Secrets(db, { dataDir, masterKey, transact, now: () => 7 })
   return { db, dataDir, secrets }
 }
 const isMasterKeyError = (error: unknown) => error instanceof StoreError && error.code === 'master_key'

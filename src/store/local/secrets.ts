@@ -5,9 +5,8 @@
 import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto'
 import type { DatabaseSync } from 'node:sqlite'
 import { failure } from '../../core/errors.ts'
-import { inTransaction } from './database.ts'
+import type { Transact } from './database.ts'
 import { type DirectoryChange, recordChange } from './directory.ts'
-import { storageFailure } from './fault.ts'
 import { keyOf, type MasterKey, MasterKeyFile, readMasterKey } from './master-key.ts'
 
 const CIPHER = 'aes-256-gcm'
@@ -29,6 +28,7 @@ interface SealedRow {
 }
 
 export interface SecretsOptions {
+  readonly transact: Transact
   readonly dataDir: string
   /** As the operator gave it; absent: the key file of the data directory. */
   readonly masterKey: string | undefined
@@ -37,6 +37,7 @@ export interface SecretsOptions {
 
 export class Secrets {
   readonly #db: DatabaseSync
+  readonly #transact: Transact
   readonly #now: () => number
   readonly #file: MasterKeyFile | undefined
   #key: MasterKey
@@ -44,6 +45,7 @@ export class Secrets {
   /** Throws `master_key`. */
   constructor(db: DatabaseSync, options: SecretsOptions) {
     this.#db = db
+    this.#transact = options.transact
     this.#now = options.now
     if (options.masterKey === undefined) {
       this.#file = new MasterKeyFile(options.dataDir)
@@ -111,19 +113,15 @@ export class Secrets {
     })
     if (options.dryRun) return rows.length
     const take = (): void => {
-      try {
-        inTransaction(this.#db, () => {
-          for (const row of sealed) this.#put(row)
-          recordChange(this.#db, this.#now(), 'master-key', {
-            actor: options.actor ?? 'operator',
-            action: 'rotate',
-            before: { keyId: this.#key.id },
-            after: { keyId: next.id, secrets: rows.length },
-          })
+      this.#transact(() => {
+        for (const row of sealed) this.#put(row)
+        recordChange(this.#db, this.#now(), 'master-key', {
+          actor: options.actor ?? 'operator',
+          action: 'rotate',
+          before: { keyId: this.#key.id },
+          after: { keyId: next.id, secrets: rows.length },
         })
-      } catch (error) {
-        throw storageFailure(error)
-      }
+      })
     }
     if (this.#file === undefined) take()
     else this.#file.replace(next, take)
@@ -132,14 +130,10 @@ export class Secrets {
   }
 
   #write(owner: string, name: string, change: DirectoryChange | undefined, work: () => void): void {
-    try {
-      inTransaction(this.#db, () => {
-        work()
-        if (change !== undefined) recordChange(this.#db, this.#now(), `secret:${owner}/${name}`, change)
-      })
-    } catch (error) {
-      throw storageFailure(error)
-    }
+    this.#transact(() => {
+      work()
+      if (change !== undefined) recordChange(this.#db, this.#now(), `secret:${owner}/${name}`, change)
+    })
   }
 
   #put(row: SealedRow): void {
