@@ -12,7 +12,7 @@ const skip = listed.status === 0 ? false : 'not a git checkout'
 // Written so that this file does not match itself.
 const machinePath = /(?<![\w.~-])\/(?:work|root|home|Users)\/[\w.]/
 const registryHost =
-  /\b(?:registry|npm|packages?)\.(?!io\b)[a-z0-9-]+(?:\.[a-z0-9-]+)*\.(?:com|org|net|io|dev|cn|local|internal)\b|\b(?:npmmirror|artifactory|verdaccio|codeartifact)\b/i
+  /\b(?:registry|npm|packages?)\.(?!io\b)[a-z0-9-]+(?:\.[a-z0-9-]+)*\.(?:com|org|net|io|dev|cn|local|internal)\b|\b(?:npm[m]irror|arti[f]actory|ver[d]accio|code[a]rtifact)\b/i
 
 function search(files: Iterable<readonly [path: string, text: string]>, pattern: RegExp): string[] {
   return [...files].flatMap(([path, text]) =>
