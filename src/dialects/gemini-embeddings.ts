@@ -6,9 +6,7 @@ import { defineDialect, type UpstreamSide, type WriteContext } from '../core/dia
 import { badRequest, failure, GatewayError } from '../core/errors.ts'
 import type { ReplyEvent, ReplyFacts } from '../core/reply.ts'
 import type { JsonObject, JsonValue, ModelRequest } from '../core/request.ts'
-import { bornInside, readError } from './gemini-generate/errors.ts'
-import { usageOf } from './gemini-generate/usage.ts'
-import { isObject, listOf, objectOf, stringOf } from './gemini-generate/vocabulary.ts'
+import { bornInside, isObject, listOf, objectOf, readError, stringOf, usageOf } from './gemini-generate/index.ts'
 
 const ID = 'gemini-embeddings'
 

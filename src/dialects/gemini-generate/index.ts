@@ -54,3 +54,8 @@ export default defineDialect({
     readError,
   },
 })
+
+// What Google's other endpoints share with this one.
+export { bornInside, readError } from './errors.ts'
+export { usageOf } from './usage.ts'
+export { isObject, listOf, objectOf, stringOf } from './vocabulary.ts'

@@ -71,7 +71,7 @@ export const isOurCallId = (id: string): boolean => id.startsWith(OURS)
 export function generationOf(model: string): number | undefined {
   const match = /gemini-(\d+(?:\.\d+)?)/.exec(model)
   if (match) return Number(match[1])
-  return model.includes('gemini') ? NEWEST : undefined
+  return /gemini/.test(model) ? NEWEST : undefined
 }
 const NEWEST = 3
 

@@ -248,7 +248,7 @@ export const configurationRoutes: readonly CoreRoute[] = [
     path: 'upstreams',
     summary: 'All upstreams, whoever owns them; never their secrets.',
     answer: anything,
-    example: { upstreams: [{ id: 'openai', provider: 'openai', owner: 'environment' }] },
+    example: { upstreams: [{ id: 'main', provider: 'custom', owner: 'database' }] },
     handle: ({ gateway }) => ({
       upstreams: [...gateway.snapshot.upstreams.values()].map((u) => ({
         id: u.id,
@@ -271,13 +271,13 @@ export const configurationRoutes: readonly CoreRoute[] = [
     summary: 'Creates or replaces an upstream. Secrets are sealed apart and never shown again.',
     body: Upstream,
     answer: anything,
-    example: { provider: 'groq', credentials: [{ id: 'main', secret: 'gsk_…' }] },
+    example: { provider: 'custom', baseUrl: 'https://llm.example/v1', credentials: [{ id: 'main', secret: '…' }] },
     handle: putUpstream,
   },
   ...entry('routes', 'route', Route, {
     targets: [
-      { upstream: 'openai', model: 'gpt-4o-mini' },
-      { upstream: 'groq', model: 'llama-3.3-70b-versatile' },
+      { upstream: 'first', model: 'gpt-4o-mini' },
+      { upstream: 'second', model: 'llama-3.3-70b-versatile' },
     ],
   }),
   ...entry('aliases', 'alias', Alias, { model: 'gpt-4o-mini' }),

@@ -1,15 +1,6 @@
 /** The log's own file: one row per exchange, and the bodies apart, so that they can go sooner (A12). */
 import type { TablesDefinition } from '../../core/store.ts'
 
-// Optional filters are bound, never spliced in: an absent one is NULL and lets everything pass.
-const PLACES = `at BETWEEN coalesce(:since, 0) AND coalesce(:until, 9e15)
-  AND (:before IS NULL OR id < :before)
-  AND (:model IS NULL OR model = :model)
-  AND (:upstream IS NULL OR upstream = :upstream)
-  AND (:principal IS NULL OR principal = :principal)
-  AND (:outcome IS NULL OR outcome = :outcome)
-  AND (:status IS NULL OR status = :status)`
-
 export const tables: TablesDefinition = {
   file: 'logs',
   migrations: [
@@ -38,7 +29,15 @@ export const tables: TablesDefinition = {
         :upstream, :upstream_model, :served_model, :status, :outcome, :error, :attempts, :cache, :input_tokens,
         :output_tokens, :usage_source, :cost_nanos, :unpriced, :total_ms, :first_content_ms, :overhead_ms, :detail)`,
     addBody: 'INSERT INTO bodies (request_id, at, request, reply) VALUES (:request_id, :at, :request, :reply)',
-    list: `SELECT * FROM exchanges WHERE ${PLACES} ORDER BY id DESC LIMIT :limit`,
+    // Optional filters are bound, never spliced in: an absent one is NULL and lets everything pass.
+    list: `SELECT * FROM exchanges WHERE at BETWEEN coalesce(:since, 0) AND coalesce(:until, 9e15)
+        AND (:before IS NULL OR id < :before)
+        AND (:model IS NULL OR model = :model)
+        AND (:upstream IS NULL OR upstream = :upstream)
+        AND (:principal IS NULL OR principal = :principal)
+        AND (:outcome IS NULL OR outcome = :outcome)
+        AND (:status IS NULL OR status = :status)
+      ORDER BY id DESC LIMIT :limit`,
     one: 'SELECT * FROM exchanges WHERE request_id = :request_id ORDER BY id DESC LIMIT 1',
     body: 'SELECT request, reply FROM bodies WHERE request_id = :request_id ORDER BY id DESC LIMIT 1',
     forgetExchanges:
