@@ -1,10 +1,11 @@
 /** Recorded Anthropic replies through the dialect, and random ones from its writer back through its reader. */
 import assert from 'node:assert/strict'
 import { suite, test } from 'node:test'
-import fc from 'fast-check'
 import type { ReplyEvent } from '../../src/core/reply.ts'
+import type { JsonObject } from '../../src/core/request.ts'
 import type { Usage } from '../../src/core/usage.ts'
 import dialect from '../../src/dialects/anthropic-messages/index.ts'
+import openai from '../../src/dialects/openai-chat/index.ts'
 import { messageOf } from './anthropic-stream.ts'
 import {
   collect,
@@ -21,11 +22,6 @@ import {
   writtenStream,
 } from './replay.ts'
 
-const openaiFile = '../../src/dialects/openai-chat/index.ts'
-const openai = await import(openaiFile).then(
-  (m) => m.default,
-  () => undefined,
-)
 type Json = Record<string, unknown>
 const FOLDER = 'anthropic/*'
 const ID = 'anthropic-messages'
@@ -214,19 +210,22 @@ suite('recorded bodies', { skip: noRecordings }, () => {
   }
 })
 
-/** OpenAI Chat has no word for blocks that only Anthropic understands: they are what is missing, and nothing else. */
+/**
+ * What OpenAI Chat has no word for is dropped, and nothing else: blocks that only Anthropic understands, the fee-bearing
+ * calls of its tools, and the reasons for which a turn pauses or is refused.
+ */
 function survivesOpenai(events: readonly ReplyEvent[]): void {
   const said = collect(events)
-  const stream = writtenStream(openai, events, { stream_options: { include_usage: true } })
-  for (const again of [
-    collect(readStream(openai, [Buffer.from(stream)])),
-    collect(readBody(openai, JSON.stringify(writtenBody(openai, events)))),
-  ]) {
-    assert.equal(again.text, said.text)
-    assert.deepEqual(again.toolCalls, said.toolCalls)
-    assert.deepEqual(again.opaque, [])
-    assert.equal(again.finish, said.finish === 'refusal' ? 'content-filter' : said.finish)
+  const { calls: _, ...counted } = said.usage ?? assert.fail('no usage')
+  const expected = {
+    ...said,
+    opaque: [],
+    finish: said.finish === 'refusal' ? 'content-filter' : said.finish,
+    usage: counted,
   }
+  const stream = writtenStream(openai, events, { stream: true, stream_options: { include_usage: true } })
+  assert.deepEqual(collect(readStream(openai, [Buffer.from(stream)])), expected)
+  assert.deepEqual(collect(readBody(openai, JSON.stringify(writtenBody(openai, events)))), expected)
 }
 
 test('what OpenAI Chat cannot express of the recordings is exactly this', { skip: noRecordings }, () => {
@@ -247,4 +246,52 @@ test('what OpenAI Chat cannot express of the recordings is exactly this', { skip
     'web_fetch_tool_result',
     'web_search_tool_result',
   ])
+})
+
+suite('A53: a client of OpenAI Chat that sends back what it was given', { skip: noRecordings }, () => {
+  const OWN = new Set(['text', 'thinking', 'redacted_thinking', 'tool_use'])
+  /** What the client would send on its next turn, as Anthropic gets it. */
+  function nextTurn(message: Json): { turns: Json[]; lost: string[] } {
+    const calls = (message.tool_calls ?? []) as Json[]
+    const results = calls.map(({ id }) => ({ role: 'tool', tool_call_id: id, content: 'ok' }))
+    const tools = calls.map((call) => ({ type: 'function', function: { name: (call.function as Json).name } }))
+    const messages = [{ role: 'user', content: 'Go' }, message, ...results, { role: 'user', content: 'On' }]
+    const body = { model: 'm', messages, ...(tools.length > 0 ? { tools } : {}) } as unknown as JsonObject
+    const lost: string[] = []
+    const request = openai.client?.readRequest(body) ?? assert.fail('no client side')
+    const model = 'claude-sonnet-4-6'
+    const sent = dialect.upstream?.writeRequest(request, { model, provider: 'p', report: (what) => lost.push(what) })
+    return { turns: sent?.messages as Json[], lost }
+  }
+
+  for (const { name, text } of bodies()) {
+    const content = JSON.parse(text).content as Json[]
+    const common = content.filter(({ type }) => OWN.has(type as string))
+    if (common.length === 0) continue
+
+    test(`${name}: thinking, text and calls come back to Anthropic as they were`, () => {
+      const { choices } = writtenBody(openai, readBody(dialect, text)) as unknown as { choices: { message: Json }[] }
+      const { turns, lost } = nextTurn(choices[0]?.message ?? {})
+      const [, assistant, user] = turns
+      const blocks = assistant?.content
+      const returned = typeof blocks === 'string' ? [{ type: 'text', text: blocks }] : (blocks as Json[])
+      const ofType = (all: readonly Json[], type: string) => all.filter((block) => block.type === type)
+      assert.deepEqual(
+        ofType(returned, 'thinking'),
+        ofType(common, 'thinking').map(({ type, thinking, signature }) => ({ type, thinking, signature })),
+      )
+      assert.deepEqual(
+        ofType(returned, 'tool_use'),
+        ofType(common, 'tool_use').map(({ type, id, name, input }) => ({ type, id, name, input })),
+      )
+      const textOf = (all: readonly Json[]) =>
+        ofType(all, 'text')
+          .map(({ text }) => text)
+          .join('')
+      assert.equal(textOf(returned), textOf(common))
+      if (common[0]?.type === 'thinking') assert.equal(returned[0]?.type, 'thinking', 'thinking comes first')
+      assert.equal(user?.role, 'user')
+      assert.deepEqual(lost, [])
+    })
+  }
 })
