@@ -5,9 +5,10 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import type { ReplyEvent } from '../../src/core/reply.ts'
-import type { JsonValue } from '../../src/core/request.ts'
+import type { JsonObject, JsonValue } from '../../src/core/request.ts'
 import { inputTokens, outputTokens } from '../../src/core/usage.ts'
 import gemini from '../../src/dialects/gemini-generate/index.ts'
+import openaiChat from '../../src/dialects/openai-chat/index.ts'
 import {
   collect,
   type Meaning,
@@ -192,6 +193,73 @@ describe('recorded replies', { skip: noRecordings }, () => {
         assert.deepEqual(collect(again), collect(read))
         assert.deepEqual(textSignatures(again), textSignatures(read))
       }
+    })
+
+    test(`${name} written to an OpenAI client reads the same; only signatures on text have no place there`, () => {
+      const read = events(name, text, payloads)
+      const asked = { stream_options: { include_usage: true } }
+      const streamed = readStream(openaiChat, [Buffer.from(writtenStream(openaiChat, read, asked))])
+      const collected = readBody(openaiChat, JSON.stringify(writtenBody(openaiChat, read)))
+      for (const again of [streamed, collected]) {
+        assert.deepEqual(collect(again), collect(read))
+        assert.deepEqual(textSignatures(again), [])
+        assert.deepEqual(ids(again), ids(read))
+      }
+    })
+  }
+})
+
+describe('A54: the next turn of an OpenAI client', { skip: noRecordings }, () => {
+  const calling = (noRecordings === false ? recordings('google/*tool-call*.chunks.txt') : []).map((recording) => ({
+    name: recording.name,
+    read: readStream(gemini, [streamOf(recording.payloads)]),
+    signature: /"thoughtSignature":"([^"]+)"/.exec(recording.payloads.join(''))?.[1],
+  }))
+  const strip = (call: JsonObject): JsonObject =>
+    Object.fromEntries(Object.entries(call).filter(([field]) => ['id', 'type', 'function'].includes(field)))
+
+  /** The model's turn and the results, as Gemini gets them after an OpenAI client has handled them. */
+  function nextTurn(read: readonly ReplyEvent[], keep: (call: JsonObject) => JsonObject): JsonObject[] {
+    const body = writtenBody(openaiChat, read) as unknown as { choices: { message: { tool_calls: JsonObject[] } }[] }
+    const message = body.choices[0]?.message
+    assert.ok(message)
+    const tool_calls = message.tool_calls.map(keep)
+    const request = openaiChat.client?.readRequest({
+      model: 'm',
+      messages: [
+        { role: 'user', content: 'Go.' },
+        { ...message, tool_calls } as unknown as JsonObject,
+        ...tool_calls.map(({ id }) => ({ role: 'tool', tool_call_id: id, content: 'done' })),
+      ],
+    })
+    assert.ok(request)
+    const context = { model: 'gemini-3-pro-preview', provider: 'test', report: (what: string) => assert.fail(what) }
+    return gemini.upstream?.writeRequest(request, context).contents as JsonObject[]
+  }
+
+  const partsOf = (content: JsonObject | undefined) => (content?.parts ?? []) as unknown as JsonObject[]
+
+  for (const { name, read, signature } of calling) {
+    test(`${name}: the signature comes back on its call`, () => {
+      const [, model, results] = nextTurn(read, (call) => call)
+      const said = partsOf(model).filter((part) => part.functionCall !== undefined)
+      assert.equal(said[0]?.thoughtSignature, signature)
+      assert.ok(said.slice(1).every((part) => part.thoughtSignature === undefined))
+      const { toolCalls } = collect(read)
+      assert.deepEqual(
+        said.map((part) => part.functionCall),
+        toolCalls.map((call) => ({ name: call.name, args: call.args })),
+      )
+      assert.deepEqual(
+        partsOf(results),
+        toolCalls.map((call) => ({ functionResponse: { name: call.name, response: { result: 'done' } } })),
+      )
+    })
+
+    test(`${name}: a client that strips unknown fields still gets its second turn`, () => {
+      const [, model] = nextTurn(read, strip)
+      const first = partsOf(model).find((part) => part.functionCall !== undefined)
+      assert.equal(first?.thoughtSignature, 'skip_thought_signature_validator')
     })
   }
 })

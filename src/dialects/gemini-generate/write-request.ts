@@ -147,5 +147,9 @@ function formatOf(request: ChatRequest, generation: number | undefined, report: 
     param: 'response_format',
     weakened: (keyword) => report(`response_format.schema.${keyword}`),
   })
-  return { responseMimeType: 'application/json', responseJsonSchema: schema }
+  const { description } = responseFormat
+  return {
+    responseMimeType: 'application/json',
+    responseJsonSchema: { ...(description === undefined ? {} : { description }), ...schema },
+  }
 }
