@@ -1,0 +1,201 @@
+/**
+ * What is measured side by side: the upstream itself, the raw floor, Stockyard in three states, and Portkey. Each starts
+ * as a process of its own with the same flags, pinned to the same core, and is asked for chat completions by the same
+ * bytes.
+ */
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { GATEWAY_CORE, pinned, RIG_CORE } from './machine.ts'
+import { CHAT_PATH, requestBodies } from './workloads.ts'
+
+export type TargetId = 'direct' | 'raw' | 'off' | 'default' | 'bodies' | 'portkey'
+
+export interface Target {
+  readonly id: TargetId
+  readonly port: number
+  /** Absent for the upstream itself, which is no gateway. */
+  readonly pid?: number
+  readonly headers: Readonly<Record<string, string>>
+  /** From the start of its process to its first good answer. */
+  readonly coldStartMs?: number
+  stop(): Promise<void>
+}
+
+export const LABELS: Readonly<Record<TargetId, string>> = {
+  direct: 'direct',
+  raw: 'raw',
+  off: 'modules off',
+  default: 'default',
+  bodies: 'with bodies',
+  portkey: 'Portkey',
+}
+
+const root = join(import.meta.dirname, '..')
+const portkeyMain = join(import.meta.dirname, 'node_modules/@portkey-ai/gateway/build/start-server.js')
+/** What `npm start` gives the product, given to everyone. */
+const NODE_FLAGS = ['--max-semi-space-size=32']
+const READY_MS = 20_000
+
+type Child = ChildProcess & { readonly pid: number }
+
+const running = new Set<Child>()
+process.on('exit', () => {
+  for (const child of running) child.kill('SIGKILL')
+})
+
+function start(core: number, args: readonly string[], environment: NodeJS.ProcessEnv = {}): Child {
+  const [command, ...rest] = pinned(core, [process.execPath, ...args])
+  // No key of a real provider may be in reach of a bench.
+  const { PATH, HOME, TMPDIR } = process.env
+  const env = { PATH, HOME, TMPDIR, NODE_ENV: 'production', ...environment }
+  const child = spawn(command, rest, { cwd: root, env, stdio: ['pipe', 'pipe', 'inherit'] }) as Child
+  if (child.pid === undefined) throw new Error(`could not start ${args[0]}`)
+  running.add(child)
+  child.on('exit', () => running.delete(child))
+  return child
+}
+
+export async function stopped(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return
+  const gone = new Promise((resolve) => child.once('exit', resolve))
+  child.kill('SIGTERM')
+  const timer = setTimeout(() => child.kill('SIGKILL'), 8_000)
+  await gone
+  clearTimeout(timer)
+}
+
+/** A child that prints its port on its first line. */
+async function portOf(child: Child): Promise<number> {
+  const text = await new Promise<string>((resolve, reject) => {
+    child.stdout?.once('data', (line: Buffer) => resolve(line.toString()))
+    child.once('exit', (code) => reject(new Error(`ended with ${code} before it listened`)))
+  })
+  child.stdout?.resume()
+  return Number(text)
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer()
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const address = server.address()
+  await new Promise((resolve) => server.close(resolve))
+  if (address === null || typeof address === 'string') throw new Error('no free port')
+  return address.port
+}
+
+/** Asks until the answer is good; the time since `since`. */
+async function firstAnswer(child: Child, port: number, headers: Target['headers'], since: number): Promise<number> {
+  let last = ''
+  while (performance.now() - since < READY_MS) {
+    if (child.exitCode !== null) throw new Error(`ended with ${child.exitCode} before it answered`)
+    try {
+      const reply = await fetch(`http://127.0.0.1:${port}${CHAT_PATH}`, {
+        method: 'POST',
+        headers: { ...headers, 'content-type': 'application/json' },
+        body: new Uint8Array(requestBodies.chat),
+      })
+      last = await reply.text()
+      if (reply.status === 200) return performance.now() - since
+    } catch (error) {
+      last = String(error)
+    }
+    await new Promise((resolve) => setTimeout(resolve, 5))
+  }
+  throw new Error(`no good answer in ${READY_MS} ms; the last was ${last.slice(0, 300)}`)
+}
+
+export async function startUpstream(): Promise<{ readonly port: number; readonly child: Child }> {
+  const child = start(RIG_CORE, [join(import.meta.dirname, 'upstream.ts')])
+  return { port: await portOf(child), child }
+}
+
+async function startRaw(upstreamPort: number): Promise<Target> {
+  const since = performance.now()
+  const child = start(GATEWAY_CORE, [...NODE_FLAGS, join(import.meta.dirname, 'raw.ts'), `${upstreamPort}`])
+  const port = await portOf(child)
+  const coldStartMs = await firstAnswer(child, port, {}, since)
+  return { id: 'raw', port, pid: child.pid, headers: {}, coldStartMs, stop: () => stopped(child) }
+}
+
+async function startStockyard(id: 'off' | 'default' | 'bodies', upstreamPort: number): Promise<Target> {
+  const dataDir = mkdtempSync(join(tmpdir(), 'stockyard-bench-'))
+  process.on('exit', () => rmSync(dataDir, { recursive: true, force: true }))
+  const port = await freePort()
+  const adminKey = 'sk-sy-admin_of-the-bench-only'
+  const since = performance.now()
+  const child = start(
+    GATEWAY_CORE,
+    [...NODE_FLAGS, join(root, 'src/main.ts'), 'serve', '--port', `${port}`, '--data-dir', dataDir],
+    {
+      STOCKYARD_ADMIN_KEY: adminKey,
+      STOCKYARD_LOG_LEVEL: 'error',
+      OPENAI_API_KEY: 'sk-bench',
+      OPENAI_BASE_URL: `http://127.0.0.1:${upstreamPort}/v1`,
+    },
+  )
+  child.stdout?.resume()
+  const coldStartMs = await firstAnswer(child, port, {}, since)
+
+  const admin = async (method: string, path: string, body?: object): Promise<unknown> => {
+    const reply = await fetch(`http://127.0.0.1:${port}/api/${path}`, {
+      method,
+      headers: { authorization: `Bearer ${adminKey}`, 'content-type': 'application/json' },
+      ...(body ? { body: JSON.stringify(body) } : {}),
+    })
+    if (!reply.ok) throw new Error(`${method} /api/${path}: ${reply.status} ${await reply.text()}`)
+    return reply.json()
+  }
+  if (id === 'off') {
+    const { modules } = (await admin('GET', 'modules')) as { modules: { id: string }[] }
+    for (const module of modules) await admin('PUT', `modules/${module.id}`, { mode: 'off' })
+  }
+  if (id === 'bodies') await admin('PUT', 'modules/logs', { settings: { bodies: true } })
+  const stop = async (): Promise<void> => {
+    await stopped(child)
+    rmSync(dataDir, { recursive: true, force: true })
+  }
+  return { id, port, pid: child.pid, headers: {}, coldStartMs, stop }
+}
+
+/** Installs what bench/package.json names, when it is not there. Answers why it could not, if so. */
+export function installPortkey(): string | undefined {
+  if (existsSync(portkeyMain)) return undefined
+  console.log('installing what the bench compares with (npm ci --prefix bench) …')
+  const npm = spawnSync('npm', ['ci', '--prefix', import.meta.dirname], {
+    cwd: import.meta.dirname,
+    encoding: 'utf8',
+    timeout: 180_000,
+  })
+  if (npm.status === 0 && existsSync(portkeyMain)) return undefined
+  return `npm ci --prefix bench failed: ${(npm.stderr || String(npm.error)).trim().slice(-300)}`
+}
+
+export function portkeyVersion(): string {
+  return (JSON.parse(readFileSync(join(portkeyMain, '../../package.json'), 'utf8')) as { version: string }).version
+}
+
+async function startPortkey(upstreamPort: number): Promise<Target> {
+  const port = await freePort()
+  const headers = {
+    authorization: 'Bearer sk-bench',
+    'x-portkey-provider': 'openai',
+    'x-portkey-custom-host': `http://127.0.0.1:${upstreamPort}/v1`,
+  }
+  const since = performance.now()
+  const child = start(GATEWAY_CORE, [...NODE_FLAGS, portkeyMain, '--headless', `--port=${port}`], {
+    TRUSTED_CUSTOM_HOSTS: '127.0.0.1,localhost',
+  })
+  child.stdout?.resume()
+  const coldStartMs = await firstAnswer(child, port, headers, since)
+  return { id: 'portkey', port, pid: child.pid, headers, coldStartMs, stop: () => stopped(child) }
+}
+
+export function startTarget(id: TargetId, upstreamPort: number): Promise<Target> {
+  if (id === 'direct') return Promise.resolve({ id, port: upstreamPort, headers: {}, stop: async () => undefined })
+  if (id === 'raw') return startRaw(upstreamPort)
+  if (id === 'portkey') return startPortkey(upstreamPort)
+  return startStockyard(id, upstreamPort)
+}
