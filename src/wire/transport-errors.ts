@@ -50,9 +50,13 @@ export function transportFailure(error: Error, stage: Stage, upstream: string, h
   if (code === 'UND_ERR_HEADERS_OVERFLOW') {
     return failure('upstream_invalid', { upstream, problem: 'its headers are too large' })
   }
-  const early = code === 'UND_ERR_RES_CONTENT_LENGTH_MISMATCH' || code === 'HPE_INVALID_EOF_STATE'
-  if (code.startsWith('HPE_') && !early) {
-    return failure('upstream_invalid', { upstream, problem: `not HTTP (${code})` })
+  // The parser says why in its message only; the one complaint that is no fault of form is about the end.
+  if (error.name === 'HTTPParserError' && !error.message.includes('EOF')) {
+    return failure('upstream_invalid', { upstream, problem: 'bytes that are not HTTP' })
+  }
+  // Before the headers are whole, a length that does not fit is one that was sent twice or beside chunks.
+  if (stage === 'answering' && code === 'UND_ERR_RES_CONTENT_LENGTH_MISMATCH') {
+    return failure('upstream_invalid', { upstream, problem: 'headers that contradict each other' })
   }
   if (stage === 'connect') {
     const known = CONNECT_PROBLEMS[code]
