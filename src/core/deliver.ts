@@ -54,7 +54,8 @@ export async function deliver(
   if (!client || !upstream) throw failure('internal_error', { id: x.id })
   const stages = stagesOf(pipeline, x)
   const acting = stages.some(({ hook }) => !hook.observe)
-  const relay = reply.dialect === x.dialect && !acting && x.stream === (reply.batches !== undefined)
+  const asAsked = x.stream === (reply.batches !== undefined) && (client.takes?.(reply.facts, x.json) ?? true)
+  const relay = reply.dialect === x.dialect && !acting && asAsked
   const job: Delivery = { x, reply, pipeline, books, ports, client, stages, relay }
   return x.stream ? stream(job) : await body(job)
 }

@@ -49,6 +49,8 @@ export interface ClientSide {
   readonly streamType: string
   /** Throws `invalid_request` naming the place. Must accept everything the vendor's own API accepts. */
   readRequest(body: JsonObject): ModelRequest
+  /** Whether an unstreamed reply in this dialect may be relayed to a client that asked so; absent: always. */
+  takes?(facts: ReplyFacts, asked: JsonObject): boolean
   writeBody(events: readonly ReplyEvent[], context: ReplyContext): JsonObject
   streamWriter(context: ReplyContext): StreamWriter
   /** Sent while a stream waits for its first content. */

@@ -124,6 +124,8 @@ export interface ReplyFacts {
   complete: boolean
   /** An error event inside the stream. */
   error?: GatewayError
+  /** How the body spells the numbers of an embedding. */
+  encoding?: 'float' | 'base64'
 }
 
 /**

@@ -6,7 +6,8 @@ import { defineDialect } from '../../core/dialect.ts'
 import { failStream, readError, writeError } from './errors.ts'
 import { ReplyReader } from './reader.ts'
 import { readRequest, writeRequest } from './request.ts'
-import { ID, objectOf } from './vocabulary.ts'
+import { askForUsage } from './usage.ts'
+import { ID } from './vocabulary.ts'
 import { ChatWatcher, factsOf } from './watcher.ts'
 import { streamWriter, writeBody } from './writer.ts'
 
@@ -49,11 +50,7 @@ export default defineDialect({
   upstream: {
     framing: 'sse',
     writeRequest,
-    relayEdits(body) {
-      const options = objectOf(body.stream_options)
-      if (body.stream !== true || options.include_usage === true) return {}
-      return { stream_options: { ...options, include_usage: true } }
-    },
+    relayEdits: askForUsage,
     readBody: (body) => new ReplyReader().readBody(body),
     streamReader: () => new ReplyReader(),
     watcher: (asked) => new ChatWatcher(asked),
@@ -61,3 +58,20 @@ export default defineDialect({
     readError,
   },
 })
+
+// What OpenAI's other endpoints share with this one.
+export { bornInside, failStream, readError, writeError } from './errors.ts'
+export { mustBe, optional, required } from './fields.ts'
+export { askForUsage, usageOf, writeUsage } from './usage.ts'
+export {
+  FINISH_NAMES,
+  finishOf,
+  isEmpty,
+  isObject,
+  listOf,
+  objectOf,
+  said,
+  without,
+  wordOf,
+} from './vocabulary.ts'
+export { ChatWatcher, factsOf } from './watcher.ts'

@@ -102,3 +102,10 @@ export function writeUsage(usage: Usage): JsonObject {
     },
   }
 }
+
+/** The edit that makes a streamed request report its usage; none where it does already. */
+export function askForUsage(body: JsonObject): Readonly<Record<string, JsonValue>> {
+  const options = objectOf(body.stream_options)
+  if (body.stream !== true || options.include_usage === true) return {}
+  return { stream_options: { ...options, include_usage: true } }
+}
