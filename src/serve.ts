@@ -57,6 +57,17 @@ const BODY_LIMIT = 32 * 1024 * 1024
 const RECORD_MS = 20
 
 export async function serve(options: ServeOptions): Promise<Served> {
+  const undo: (() => Promise<unknown>)[] = []
+  try {
+    return await start(options, undo)
+  } catch (error) {
+    for (const step of undo.reverse()) await step()
+    throw error
+  }
+}
+
+/** `undo` takes what must be given back if a later step fails. */
+async function start(options: ServeOptions, undo: (() => Promise<unknown>)[]): Promise<Served> {
   const log = pino({ level: options.logLevel, base: null }, pino.destination({ fd: options.logTo ?? 2, sync: true }))
   const say = {
     debug: (message: string, facts: object = {}) => log.debug(facts, message),
@@ -73,6 +84,7 @@ export async function serve(options: ServeOptions): Promise<Served> {
     tables: Object.fromEntries(modules.flatMap((m) => (m.tables ? [[m.id, m.tables]] : []))),
     ...(options.environment.STOCKYARD_MASTER_KEY ? { masterKey: options.environment.STOCKYARD_MASTER_KEY } : {}),
   })
+  undo.push(() => store.close())
   const { registry, metrics, count } = createMetrics()
   const dialects = new Map(dialectList.map((d) => [d.id, d]))
   const egress = withEcho(createEgress({}))
@@ -246,7 +258,7 @@ function adminStoreOf(store: LocalStore): AdminStore {
   return {
     usage: ({ groupBy, ...asked }) => store.query.usage({ ...asked, groupBy: groupBy as UsageKey[] }),
     unpriced: () => store.query.unpriced(),
-    reprice: (selection, price, actor) => store.query.reprice(selection as never, price, actor),
+    reprice: (selection, price, actor) => store.query.reprice(selection, price, actor),
     backup: (toDir) => store.backup(toDir),
     rotateMasterKey: (key) => {
       const sealed = store.secrets.rotate(key, { actor: 'admin' })

@@ -48,6 +48,7 @@ const PATHS: Readonly<Record<string, string>> = { anthropic: '', gemini: '' }
 
 export async function runGateway(t: Pick<TestContext, 'after'>, options: RunningOptions = {}): Promise<Running> {
   const upstream = await startUpstream()
+  t.after(() => upstream.close())
   const dataDir = mkdtempSync(join(tmpdir(), 'stockyard-test-'))
   const adminKey = 'sk-sy-admin-of-this-test'
   const start = () =>
@@ -63,7 +64,6 @@ export async function runGateway(t: Pick<TestContext, 'after'>, options: Running
   let served = await start()
   t.after(async () => {
     await served.close(100)
-    await upstream.close()
     rmSync(dataDir, { recursive: true, force: true })
   })
   const running: Running = {

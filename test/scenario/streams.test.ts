@@ -15,10 +15,10 @@ const failed = (answer: Answer): void => {
 }
 
 for (const [fault, what] of [
-  ['chunks=6+truncate=4', 'FIN without a terminal event'],
-  ['chunks=6+reset=4', 'a reset connection'],
-  ['chunks=6+inband-error=3', 'an error event inside the stream'],
-  ['chunks=6+half-close=4', 'a half-closed connection'],
+  ['chunks=6+pace=20+truncate=4', 'FIN without a terminal event'],
+  ['chunks=6+pace=20+reset=4', 'a reset connection'],
+  ['chunks=6+pace=20+inband-error=3', 'an error event inside the stream'],
+  ['chunks=6+pace=20+half-close=4', 'a half-closed connection'],
 ] as const) {
   test(`A44, T42: ${what} after content ends in the client's own error event, and the ledger says partial`, async (t) => {
     const gateway = await runGateway(t)

@@ -20,6 +20,13 @@ const Reprice = Type.Object(
   closed,
 )
 
+function moment(value: string | undefined, name: string): number | undefined {
+  if (value === undefined) return undefined
+  const at = Date.parse(value)
+  if (Number.isNaN(at)) throw failure('invalid_request', { problem: `"${name}" is not a time`, param: name })
+  return at
+}
+
 export const operationRoutes: readonly CoreRoute[] = [
   {
     method: 'GET',
@@ -74,12 +81,6 @@ export const operationRoutes: readonly CoreRoute[] = [
     example: { rows: [{ day: '2026-11-23', model: 'gpt-4o-mini', requests: 3, costUsd: '0.000069' }] },
     async handle({ store, now }, { query }) {
       const { from, to, groupBy, ...filters } = query as Record<string, string | undefined>
-      const moment = (value: string | undefined, name: string): number | undefined => {
-        if (value === undefined) return undefined
-        const at = Date.parse(value)
-        if (Number.isNaN(at)) throw failure('invalid_request', { problem: `"${name}" is not a time`, param: name })
-        return at
-      }
       return {
         rows: await store.usage({
           from: moment(from, 'from') ?? 0,
@@ -106,7 +107,7 @@ export const operationRoutes: readonly CoreRoute[] = [
     answer: anything,
     example: { upstream: 'custom', model: 'my-model' },
     async handle({ store, gateway, now }, call) {
-      const { model, upstream, ...rest } = parseStrict(Reprice, call.body)
+      const { model, upstream, from, to, all } = parseStrict(Reprice, call.body)
       const target = gateway.snapshot.upstreams.get(upstream ?? '')
       if (!target || model === undefined) {
         throw failure('invalid_request', {
@@ -115,7 +116,14 @@ export const operationRoutes: readonly CoreRoute[] = [
       }
       const price = gateway.snapshot.priceOf({ upstream: target, model, weight: 1 }, now())
       if (!price) throw failure('not_found', { what: `price for ${upstream}/${model}; set one with PUT /api/prices` })
-      return store.reprice({ upstream, upstreamModel: model, ...rest }, price, call.actor)
+      const selection = {
+        upstream: target.id,
+        upstreamModel: model,
+        from: moment(from, 'from') ?? 0,
+        to: moment(to, 'to') ?? now() + 1,
+        unpricedOnly: all !== true,
+      }
+      return store.reprice(selection, price, call.actor)
     },
   },
   {

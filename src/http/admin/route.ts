@@ -12,7 +12,7 @@ import type { Identity } from '../identity.ts'
 export interface AdminStore {
   usage(question: UsageAsked): Promise<readonly object[]>
   unpriced(): Promise<readonly object[]>
-  reprice(selection: object, price: Price, actor: string): Promise<object>
+  reprice(selection: RepriceAsked, price: Price, actor: string): Promise<object>
   backup(toDir: string): Promise<object>
   /** How many secrets were sealed anew. */
   rotateMasterKey(key: string): number
@@ -23,6 +23,15 @@ export interface UsageAsked {
   readonly to: number
   readonly groupBy: readonly string[]
   readonly filters: Readonly<Record<string, string>>
+}
+
+export interface RepriceAsked {
+  readonly from: number
+  readonly to: number
+  readonly upstream: string
+  readonly upstreamModel: string
+  /** Leaves alone what had a price, or was corrected before. */
+  readonly unpricedOnly: boolean
 }
 
 export interface AdminContext {
