@@ -34,6 +34,8 @@ never with the mark of a proper end. Every answer of the data plane carries \`x-
 - What stands in braces is filled in. An upstream's own words are part of the message, without credentials. Where the
   upstream sent 400, 409, 413, 415, 422, 424 or 451, \`upstream_rejected\` has that status, and its message is the
   upstream's.
+- What cannot be read as a request at all (broken framing, more than 64 KiB of headers, headers that come too slowly) is
+  answered with 400, 431 or 408 and no code, and the connection is closed.
 - \`retry-after\` is sent when whoever refused named a time of up to 60 seconds.
 
 | code | status | cause | with \`failover\` on | final | message |

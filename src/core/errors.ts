@@ -46,7 +46,6 @@ export const ERRORS = {
   precondition_failed: kind(412, 'client', 'never', 'It was changed meanwhile: revision {current}, not {sent}.'),
   request_too_large: kind(413, 'client', 'never', 'The request body exceeds the limit of {limit} bytes.'),
   unsupported_media_type: kind(415, 'client', 'never', 'Content type "{sent}" is not accepted here; send {wanted}.'),
-  headers_too_large: kind(431, 'client', 'never', 'The request has too many or too large headers.'),
   client_closed: kind(499, 'client', 'never', 'The client closed the request.'),
   internal_error: kind(500, 'gateway', 'never', 'The gateway failed in an unexpected way; see its log for {id}.'),
   upstream_error: kind(502, 'upstream', 'same', 'Upstream "{upstream}" answered with {problem}.'),
@@ -66,7 +65,6 @@ export const ERRORS = {
   storage_full: kind(503, 'gateway', 'same', 'The disk is full, so the ledger cannot be written. Free some space.'),
   storage_unavailable: kind(503, 'gateway', 'same', 'The ledger cannot be written at the moment: {problem}.'),
   shutting_down: kind(503, 'gateway', 'same', 'The gateway is shutting down.'),
-  overloaded: kind(503, 'gateway', 'same', 'The gateway has as many requests as it may take.'),
 } as const satisfies Record<string, ErrorKind>
 export type ErrorCode = keyof typeof ERRORS
 
