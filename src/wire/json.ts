@@ -164,8 +164,14 @@ class Scanner {
     const { maxDepth } = this.#limits
     // The top-level object is the first level.
     let depth = 1
-    while (this.#at < length) {
-      const byte = body[this.#at] as number
+    let at = this.#at
+    while (at < length) {
+      const byte = body[at] as number
+      if (byte <= 0x20 || byte === COMMA || byte === COLON) {
+        at++
+        continue
+      }
+      this.#at = at
       if (byte === QUOTE) {
         this.#count()
         this.#skipString()
@@ -177,9 +183,10 @@ class Scanner {
         this.#at++
         if (--depth === 1) return
       } else if (isNumberByte(byte)) this.#skipNumber()
-      else if (byte === COMMA || byte === COLON || byte > 0x20) this.#at++
-      else this.#skipControls()
+      else this.#at++
+      at = this.#at
     }
+    this.#at = at
     throw this.#problem('it ends too early')
   }
 
@@ -248,14 +255,6 @@ class Scanner {
       if (byte !== 0x20 && byte !== 0x0a && byte !== 0x0d && byte !== 0x09) break
       at++
     }
-    this.#at = at
-  }
-
-  #skipControls(): void {
-    const body = this.#body
-    const length = body.length
-    let at = this.#at
-    while (at < length && (body[at] as number) <= 0x20) at++
     this.#at = at
   }
 
