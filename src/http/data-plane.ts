@@ -41,7 +41,7 @@ const PING_MS = 15_000
 export function dataPlane(app: FastifyInstance, parts: DataPlaneParts): void {
   for (const { path, dialect: id } of ENDPOINTS) {
     const dialect = parts.ports.dialects.get(id)
-    if (!dialect?.client) continue
+    if (!dialect?.client) throw new Error(`no client side for dialect ${id}`)
     const door = createDoor(parts, dialect)
     app.post(path, (request, reply) => {
       reply.hijack()

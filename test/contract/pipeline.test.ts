@@ -34,7 +34,7 @@ function live(
 const exchange = () => ({ trace: [], request: () => ({ operation: 'chat' }) }) as unknown as Exchange
 const unavailable = { code: 'module_unavailable' }
 const plan = { targets: [] } as unknown as Plan
-const crash = () => {
+const crash = (..._: unknown[]) => {
   throw new TypeError('bug')
 }
 
@@ -75,10 +75,13 @@ for (const fault of ['open', 'closed'] as const) {
   })
   test(`a crash, fault mode ${fault}: call, before and after it went inwards`, async () => {
     const reply = {} as Reply
-    for (const hook of [crash, async (_: Exchange, next: () => Promise<Reply>) => (await next(), crash())]) {
+    for (const hook of [crash, async (_: Exchange, next: () => Promise<Reply>) => crash(await next())]) {
       let sent = 0
       const p = pipeline.compile([live('m', { call: hook }, { fault })])
-      const answered = pipeline.around(p.call, exchange(), async () => (sent++, reply))
+      const answered = pipeline.around(p.call, exchange(), async () => {
+        sent++
+        return reply
+      })
       if (closed) await assert.rejects(answered, unavailable)
       else {
         assert.equal(await answered, reply)
