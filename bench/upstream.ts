@@ -27,7 +27,9 @@ const done = others.pop() ?? ''
 const pieces: readonly Buffer[] = [
   Buffer.from(streamHead + chunk(role) + chunk(firstDelta)),
   ...others.map((text) => Buffer.from(chunk(text))),
-  Buffer.from(`${chunk(done)}0\r\n\r\n`),
+  Buffer.from(chunk(done)),
+  // The end of the body comes apart from the last event, as it mostly does: who hangs up in between pays for it.
+  Buffer.from('0\r\n\r\n'),
 ]
 
 /** Paced streams wait in slots of 10 ms, so that one timer serves all of them. */
