@@ -100,14 +100,14 @@ test('A21: unpriced calls are listed, priced later, and counted at the day they 
   await settle(store, { ...unpricedRow, at: 3 * DAY })
   await settle(store, { at: 3 * DAY })
   await settle(store, { ...unpricedRow, at: 4 * DAY, upstreamModel: 'other' })
-  const selection = { ...SINCE_EVER, upstream: 'openai-eu', upstreamModel: 'model-1', unpricedOnly: true }
+  const selection = { ...SINCE_EVER, upstream: 'acme-eu', upstreamModel: 'model-1', unpricedOnly: true }
 
   const unpriced = () => store.query.unpriced()
   assert.deepEqual(
     (await unpriced()).map((u) => [u.upstream, u.upstreamModel, u.attempts, u.firstAt, u.lastAt]),
     [
-      ['openai-eu', 'model-1', 2, DAY, 3 * DAY],
-      ['openai-eu', 'other', 1, 4 * DAY, 4 * DAY],
+      ['acme-eu', 'model-1', 2, DAY, 3 * DAY],
+      ['acme-eu', 'other', 1, 4 * DAY, 4 * DAY],
     ],
   )
   const repriced = await store.query.reprice(selection, RATES, 'admin')
@@ -128,7 +128,7 @@ test('A21: unpriced calls are listed, priced later, and counted at the day they 
 test('A21: a call priced at nothing counts as priced from then on', async (t) => {
   const store = await scratchStore(t, scratchDirectory(t))
   await settle(store, unpricedRow)
-  const selection = { ...SINCE_EVER, upstream: 'openai-eu', upstreamModel: 'model-1', unpricedOnly: true }
+  const selection = { ...SINCE_EVER, upstream: 'acme-eu', upstreamModel: 'model-1', unpricedOnly: true }
   const free: Price = { version: 'override:free', rates: {} }
   assert.deepEqual(await store.query.reprice(selection, free, 'admin'), {
     examined: 1,
@@ -147,7 +147,7 @@ test('T26: rating history again from its counts under the same price differs in 
     rows.push(store.ledger.append(closedRow(attempt, { at: n, usage, cost: costOf(usage, RATES) })))
   }
   await Promise.all(rows)
-  const selection = { ...SINCE_EVER, upstream: 'openai-eu', upstreamModel: 'model-1', unpricedOnly: false }
+  const selection = { ...SINCE_EVER, upstream: 'acme-eu', upstreamModel: 'model-1', unpricedOnly: false }
   assert.deepEqual(await store.query.reprice(selection, RATES, 'admin'), {
     examined: 12_000,
     adjusted: 0,
@@ -208,7 +208,7 @@ test('T12: a backup under load opens elsewhere with everything that was acknowle
   const directory = scratchDirectory(t)
   const store = await scratchStore(t, join(directory, 'data'), { tables: { notes: NOTES } })
   store.configuration.commit(EMPTY_CONFIGURATION, { actor: 'a', action: 'b', before: null, after: { n: 1 } })
-  store.secrets.seal('openai', 'main', 'sk-kept')
+  store.secrets.seal('acme', 'main', 'sk-kept')
   store.cache.of('cache', 'local').set('k', { meta: {}, body: Buffer.from('kept'), storedAt: 1 }, DAY)
   store
     .tables('notes')
@@ -236,7 +236,7 @@ test('T12: a backup under load opens elsewhere with everything that was acknowle
   await restore(join(directory, 'backup'), join(directory, 'restored'))
   const restored = await scratchStore(t, join(directory, 'restored'), { tables: { notes: NOTES } })
   assert.equal(restored.configuration.load().revision, 1)
-  assert.equal(restored.secrets.open('openai', 'main'), 'sk-kept')
+  assert.equal(restored.secrets.open('acme', 'main'), 'sk-kept')
   assert.ok(restored.cache.of('cache', 'local').get('k'))
   assert.deepEqual(
     (await restored.tables('notes').query('all')).map((row) => row.text),

@@ -5,7 +5,6 @@
  */
 import { statSync } from 'node:fs'
 import type { Log } from '../../core/module.ts'
-import { formatDollars, nanoUsdOf } from '../../core/money.ts'
 import type { Journal, Ledger, ScopedCache, Tables } from '../../core/store.ts'
 import type { Price } from '../../core/usage.ts'
 import type { BackupManifest } from './backup.ts'
@@ -20,12 +19,13 @@ import { checkLibrary } from './integrity.ts'
 import { BatchedJournal } from './journals.ts'
 import type { KeeperCalls, KeeperOpening } from './keeper.ts'
 import { LedgerFile } from './ledger-file.ts'
-import type { AttemptsQuestion, RepriceAnswer, RepriceSelection, SettledAttempt, Unpriced } from './ledger-query.ts'
+import type { AttemptsQuestion, RepriceSelection, SettledAttempt, Unpriced } from './ledger-query.ts'
 import type { LedgerWriterCalls, LedgerWriterOpening } from './ledger-writer.ts'
 import { Link } from './link.ts'
 import { openFiles } from './opening.ts'
 import type { ReaderCalls, ReaderOpening } from './reader.ts'
 import { ReplyCache } from './reply-cache.ts'
+import { type Repriced, repricing } from './repricing.ts'
 import { Secrets } from './secrets.ts'
 import type { AllTables } from './statements.ts'
 import type { UsageQuestion, UsageSum } from './usage-query.ts'
@@ -35,6 +35,7 @@ export type { ConfigurationChange } from './configuration.ts'
 export type { DirectoryChange, DirectoryChangeRow } from './directory.ts'
 export { StoreError, type StoreErrorCode } from './fault.ts'
 export type { AttemptsQuestion, RepriceSelection, SettledAttempt, Unpriced } from './ledger-query.ts'
+export type { Repriced } from './repricing.ts'
 export type { SecretFacts } from './secrets.ts'
 export { USAGE_KEYS, type UsageKey, type UsageQuestion, type UsageSum } from './usage-query.ts'
 
@@ -58,13 +59,6 @@ export interface StoreOptions {
   readonly fatal?: (error: Error) => void
   /** For tests of the refusal. */
   readonly sqliteVersion?: string
-}
-
-export interface Repriced {
-  readonly examined: number
-  readonly adjusted: number
-  /** By how much the sum changed, as a decimal string of dollars. */
-  readonly differenceUsd: string
 }
 
 export interface StoreHealth {
@@ -212,26 +206,12 @@ export async function openStore(options: StoreOptions): Promise<LocalStore> {
     const settleJournals = () => Promise.all([...journals.values()].map((journal) => journal.flush()))
     const ask: typeof reader.call = (call, argument) => reader.call(call, argument, { limitMs: QUERY_LIMIT_MS })
 
-    const repriceOnce = async (selection: RepriceSelection, price: Price, actor: string): Promise<Repriced> => {
-      let examined = 0
-      let adjusted = 0
-      let difference = 0n
-      for (let from: number | undefined = selection.from; from !== undefined; ) {
-        const reason = `repriced by ${actor}`
-        const found: RepriceAnswer = await ask('reprice', { ...selection, from, price, writtenAt: now(), reason })
-        await Promise.all(found.adjustments.map((row) => ledger.appendStored(row)))
-        examined += found.examined
-        adjusted += found.adjustments.length
-        for (const row of found.adjustments) difference += row.cost
-        from = found.next
-      }
-      return { examined, adjusted, differenceUsd: formatDollars(nanoUsdOf(difference)) }
-    }
     const close = async (): Promise<void> => {
       try {
         await ledger.close()
         await Promise.all([settleJournals(), cache.flush()])
         await reader.close()
+        files.cache.close()
         await durable?.close(() => durable.call('close', undefined))
         if (!durable) ledgerFile.close()
         await keeper.close(() => keeper.call('close', undefined))
@@ -239,8 +219,6 @@ export async function openStore(options: StoreOptions): Promise<LocalStore> {
         closeFiles()
       }
     }
-    // Two at once would each write the whole difference.
-    let repricing: Promise<unknown> = Promise.resolve()
 
     return {
       ledger,
@@ -260,11 +238,11 @@ export async function openStore(options: StoreOptions): Promise<LocalStore> {
         usage: (question) => ask('usage', question),
         attempts: (question) => ask('attempts', question),
         unpriced: () => ask('unpriced', undefined),
-        reprice(selection, price, actor) {
-          const result = repricing.then(() => repriceOnce(selection, price, actor))
-          repricing = result.catch(() => {})
-          return result
-        },
+        reprice: repricing({
+          compute: (question) => ask('reprice', question),
+          append: (row) => ledger.appendStored(row),
+          now,
+        }),
       },
       async backup(toDir) {
         await Promise.all([settleJournals(), cache.flush()])

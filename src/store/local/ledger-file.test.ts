@@ -67,7 +67,7 @@ test('every field of a row comes back as it was written', (t) => {
       user: 'u',
       end_user: 'e',
       model: 'fast',
-      upstream: 'openai-eu',
+      upstream: 'acme-eu',
       provider: 'vendor',
       upstream_model: 'model-1',
       held: null,

@@ -107,7 +107,8 @@ export interface RepriceAnswer {
   readonly next?: number
 }
 
-const ROWS_PER_REPRICE = 5_000
+/** Few enough that writing their corrections is no pause for anybody else. */
+const ROWS_PER_REPRICE = 1_000
 
 /** Computes one slice of the selection. */
 export async function reprice(db: Kysely<LedgerTables>, question: RepriceQuestion): Promise<RepriceAnswer> {

@@ -18,7 +18,7 @@ const bring = (db: DatabaseSync, owner: string, ...steps: string[]) =>
 const refusedWith = (code: string, message: RegExp) => (error: unknown) =>
   error instanceof StoreError && error.code === code && message.test(error.message)
 
-test('steps run once, in order, per owner', (t) => {
+test('T13: steps run once, in order, per owner, and keep what an older version wrote', (t) => {
   const db = scratch(t)
   bring(db, 'logs', FIRST)
   db.exec("INSERT INTO notes (text) VALUES ('kept')")

@@ -67,7 +67,7 @@ export const SCOPE: LedgerScope = {
   revision: 1,
   principal: 'local',
   model: 'fast',
-  upstream: 'openai-eu',
+  upstream: 'acme-eu',
   provider: 'vendor',
   upstreamModel: 'model-1',
 }

@@ -25,21 +25,21 @@ const isMasterKeyError = (error: unknown) => error instanceof StoreError && erro
 test('a secret opens for its owner and name, and the file holds no trace of it', (t) => {
   const { db, secrets } = scratch(t)
   const s = secrets()
-  s.seal('openai', 'main', 'sk-very-secret')
-  s.seal('openai', 'main', 'sk-even-more-secret')
-  assert.equal(s.open('openai', 'main'), 'sk-even-more-secret')
-  assert.equal(s.open('openai', 'other'), undefined)
+  s.seal('acme', 'main', 'sk-very-secret')
+  s.seal('acme', 'main', 'sk-even-more-secret')
+  assert.equal(s.open('acme', 'main'), 'sk-even-more-secret')
+  assert.equal(s.open('acme', 'other'), undefined)
   assert.ok(!Buffer.from(db.serialize()).includes('sk-'))
-  s.remove('openai', 'main')
-  assert.equal(s.open('openai', 'main'), undefined)
+  s.remove('acme', 'main')
+  assert.equal(s.open('acme', 'main'), undefined)
 })
 
 test('a list names secrets with their key and time, never their value', (t) => {
   const s = scratch(t).secrets('ab'.repeat(32))
-  s.seal('openai', 'b', '2')
-  s.seal('openai', 'a', '1')
+  s.seal('acme', 'b', '2')
+  s.seal('acme', 'a', '1')
   s.seal('other', 'c', '3')
-  const list = s.list('openai')
+  const list = s.list('acme')
   assert.deepEqual(
     list.map((f) => [f.name, f.updatedAt]),
     [
@@ -53,20 +53,20 @@ test('a list names secrets with their key and time, never their value', (t) => {
 test('a row that was moved, exchanged or altered does not open', (t) => {
   const { db, secrets } = scratch(t)
   const s = secrets()
-  s.seal('openai', 'main', 'one')
+  s.seal('acme', 'main', 'one')
   s.seal('attacker', 'main', 'two')
   db.exec(
-    "UPDATE secrets SET (nonce, sealed) = (SELECT nonce, sealed FROM secrets WHERE owner = 'openai') WHERE owner = 'attacker'",
+    "UPDATE secrets SET (nonce, sealed) = (SELECT nonce, sealed FROM secrets WHERE owner = 'acme') WHERE owner = 'attacker'",
   )
   assert.equal(s.open('attacker', 'main'), undefined)
-  const { sealed } = db.prepare("SELECT sealed FROM secrets WHERE owner = 'openai'").get() as { sealed: Uint8Array }
+  const { sealed } = db.prepare("SELECT sealed FROM secrets WHERE owner = 'acme'").get() as { sealed: Uint8Array }
   for (let i = 0; i < sealed.length; i++) {
     const altered = Uint8Array.from(sealed)
     altered[i] = (altered[i] as number) ^ 1
-    db.prepare("UPDATE secrets SET sealed = ? WHERE owner = 'openai'").run(altered)
-    assert.equal(s.open('openai', 'main'), undefined, `byte ${i}`)
+    db.prepare("UPDATE secrets SET sealed = ? WHERE owner = 'acme'").run(altered)
+    assert.equal(s.open('acme', 'main'), undefined, `byte ${i}`)
   }
-  assert.deepEqual(s.undecryptable(), ['attacker/main', 'openai/main'])
+  assert.deepEqual(s.undecryptable(), ['acme/main', 'attacker/main'])
 })
 
 test('the key file is made once, for its owner only, and opens the secrets of the last run', (t) => {
@@ -95,26 +95,26 @@ test('a master key is accepted as hex, base64, base64url or a passphrase, and no
 
 test('A82: a wrong master key names every secret it does not open', (t) => {
   const { secrets } = scratch(t)
-  secrets('11'.repeat(32)).seal('openai', 'main', 'x')
+  secrets('11'.repeat(32)).seal('acme', 'main', 'x')
   const wrong = secrets('22'.repeat(32))
-  wrong.seal('groq', 'main', 'y')
-  assert.equal(wrong.open('openai', 'main'), undefined)
-  assert.deepEqual(wrong.undecryptable(), ['openai/main'])
+  wrong.seal('zeta', 'main', 'y')
+  assert.equal(wrong.open('acme', 'main'), undefined)
+  assert.deepEqual(wrong.undecryptable(), ['acme/main'])
 })
 
 test('A82: rotation seals everything anew in one transaction, and a dry run changes nothing', (t) => {
   const { db, secrets } = scratch(t)
   const s = secrets('11'.repeat(32))
-  s.seal('openai', 'main', 'x')
-  s.seal('groq', 'main', 'y')
+  s.seal('acme', 'main', 'x')
+  s.seal('zeta', 'main', 'y')
   const sealed = () => JSON.stringify(db.prepare('SELECT * FROM secrets ORDER BY owner').all())
   const before = sealed()
   const next = randomBytes(32)
   assert.equal(s.rotate(next, { dryRun: true }), 2)
   assert.equal(sealed(), before)
   assert.equal(s.rotate(next, { actor: 'admin' }), 2)
-  assert.equal(s.open('openai', 'main'), 'x')
-  assert.deepEqual(secrets('11'.repeat(32)).undecryptable(), ['groq/main', 'openai/main'])
+  assert.equal(s.open('acme', 'main'), 'x')
+  assert.deepEqual(secrets('11'.repeat(32)).undecryptable(), ['acme/main', 'zeta/main'])
   assert.deepEqual(secrets(next.toString('hex')).undecryptable(), [])
   const change = db.prepare('SELECT * FROM directory_changes').get()
   assert.deepEqual([change?.actor, change?.action, change?.object], ['admin', 'rotate', 'master-key'])
@@ -122,16 +122,16 @@ test('A82: rotation seals everything anew in one transaction, and a dry run chan
 
 test('A82: rotation refuses to lose a secret that does not open', (t) => {
   const { secrets } = scratch(t)
-  secrets('11'.repeat(32)).seal('openai', 'main', 'x')
+  secrets('11'.repeat(32)).seal('acme', 'main', 'x')
   const s = secrets('22'.repeat(32))
-  s.seal('groq', 'main', 'y')
+  s.seal('zeta', 'main', 'y')
   for (const dryRun of [true, false]) {
     assert.throws(
       () => s.rotate(randomBytes(32), { dryRun }),
       (e) => e instanceof GatewayError && e.code === 'conflict',
     )
   }
-  assert.equal(s.open('groq', 'main'), 'y')
+  assert.equal(s.open('zeta', 'main'), 'y')
 })
 
 test('A82: rotation of the key file survives a kill before and after the rows were written', (t) => {
@@ -158,14 +158,14 @@ test('A82: rotation of the key file survives a kill before and after the rows we
 test('who sealed or removed a secret is recorded when it is said, without the secret', (t) => {
   const { db, secrets } = scratch(t)
   const s = secrets()
-  s.seal('openai', 'main', 'sk-hidden', { actor: 'admin', action: 'replace' })
-  s.remove('openai', 'main', { actor: 'admin', action: 'remove' })
+  s.seal('acme', 'main', 'sk-hidden', { actor: 'admin', action: 'replace' })
+  s.remove('acme', 'main', { actor: 'admin', action: 'remove' })
   const changes = db.prepare('SELECT actor, action, object, before, after FROM directory_changes').all()
   assert.deepEqual(
     changes.map((c) => [c.action, c.object]),
     [
-      ['replace', 'secret:openai/main'],
-      ['remove', 'secret:openai/main'],
+      ['replace', 'secret:acme/main'],
+      ['remove', 'secret:acme/main'],
     ],
   )
   assert.ok(!JSON.stringify(changes).includes('sk-hidden'))
