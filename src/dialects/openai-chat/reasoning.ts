@@ -105,7 +105,7 @@ export function writtenThinking(part: ReasoningPart): JsonObject | undefined {
 export function writeReasoning(parts: readonly ReasoningPart[], report: (what: string) => void): JsonObject {
   const fields: Record<string, JsonValue> = {}
   const ours = parts.filter((part) => part.rest?.['openai-chat'] !== undefined)
-  if (ours.length < parts.length) report('reasoning')
+  if (ours.length < parts.length) report('messages.reasoning')
   const text = ours.map((part) => part.text).join('')
   const blocks: JsonObject[] = []
   for (const part of ours) {

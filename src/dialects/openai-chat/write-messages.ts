@@ -121,7 +121,7 @@ function contentPart(part: Part, message: Message, report: Report): JsonObject |
       return writeMedia(part, report)
     case 'reasoning': {
       const own = writtenThinking(part)
-      if (!own) report('reasoning')
+      if (!own) report('messages.reasoning')
       return own
     }
     case 'opaque':
