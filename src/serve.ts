@@ -161,7 +161,7 @@ async function start(options: ServeOptions, undo: (() => Promise<unknown>)[]): P
     const closed = app.close()
     const deadline = performance.now() + graceMs
     while (running.size > 0 && performance.now() < deadline) await new Promise((resolve) => setTimeout(resolve, 20))
-    for (const controller of running) controller.abort()
+    for (const controller of running) controller.abort(failure('shutting_down'))
     while (running.size > 0 && performance.now() < deadline + 5_000)
       await new Promise((resolve) => setTimeout(resolve, 20))
     app.server.closeAllConnections()

@@ -47,7 +47,6 @@ export async function runServe(flags: ServeFlags): Promise<void> {
     if (code === 'EADDRINUSE') fail(`Port ${port} is taken. Choose another with --port, or stop what listens there.`)
     fail(message)
   }
-  console.log(banner(served, flags))
 
   let stopping = false
   const stop = (): void => {
@@ -60,6 +59,8 @@ export async function runServe(flags: ServeFlags): Promise<void> {
   }
   process.on('SIGTERM', stop)
   process.on('SIGINT', stop)
+  // Last: whoever reads it may stop us at once.
+  console.log(banner(served, flags))
 }
 
 function banner({ url, gateway, identity, newAdminKey, adminKeyFile }: Served, flags: ServeFlags): string {

@@ -6,7 +6,7 @@
 import type { Books } from './books.ts'
 import { outcomeOf } from './books.ts'
 import type { ClientSide, Dialect, ReplyContext } from './dialect.ts'
-import { failure, GatewayError, Refusal } from './errors.ts'
+import { failure, GatewayError, leftBy, Refusal } from './errors.ts'
 import type { Ended, Exchange } from './exchange.ts'
 import { judge, unavailable } from './faults.ts'
 import { type BoundStage, meter, type Pipeline, stagesOf } from './pipeline.ts'
@@ -295,13 +295,11 @@ async function* told(job: Delivery, portions: AsyncGenerator<Portion>): AsyncGen
     over = true
     if (held.length > 0) yield keep(held)
   } catch (error) {
-    const known = asGatewayError(error, x)
+    const known = x.signal.aborted ? leftBy(x.signal) : asGatewayError(error, x)
     void portions.return(undefined).catch(() => {})
-    const outcome = x.signal.aborted
-      ? 'client_cancel'
-      : bytes > 0 && !(known instanceof Refusal)
-        ? 'partial'
-        : outcomeOf(known)
+    const judged = outcomeOf(known)
+    const begun = bytes > 0 && judged !== 'client_cancel' && !(known instanceof Refusal)
+    const outcome = begun ? 'partial' : judged
     const ended = books.finish(outcome, reply.status, known)
     over = true
     await ended

@@ -5,7 +5,7 @@
 import { type AttemptPorts, callTarget, dialectFor } from './attempt.ts'
 import { type Books, openBooks, outcomeOf } from './books.ts'
 import { type Answer, asGatewayError, type DeliveryPorts, deliver } from './deliver.ts'
-import { failure, type GatewayError, Refusal } from './errors.ts'
+import { failure, type GatewayError, leftBy, Refusal } from './errors.ts'
 import { type Exchange, ONE_ATTEMPT, type Plan, type Principal, type Target } from './exchange.ts'
 import type { Narrowed } from './module.ts'
 import * as phases from './pipeline.ts'
@@ -49,9 +49,9 @@ export async function run(x: Exchange, snapshot: Snapshot, ports: EnginePorts): 
     const reply = await phases.around(pipeline.call, x, (signal) => tryEach(x, snapshot, books, ports, signal))
     return await deliver(x, reply, pipeline, books, ports)
   } catch (error) {
-    const known = asGatewayError(error, x)
+    const known = x.signal.aborted ? leftBy(x.signal) : asGatewayError(error, x)
     if (known.code === 'internal_error') ports.fault('exchange', known.cause ?? known)
-    await books.finish(x.signal.aborted ? 'client_cancel' : outcomeOf(known), known.kind.status, known)
+    await books.finish(outcomeOf(known), known.kind.status, known)
     throw known
   }
 }
@@ -152,7 +152,7 @@ function backoff(
   return new Promise((resolve, reject) => {
     const left = (): void => {
       clearTimeout(timer)
-      reject(failure('client_closed'))
+      reject(leftBy(signal))
     }
     const timer = setTimeout(() => {
       signal.removeEventListener('abort', left)

@@ -110,6 +110,10 @@ export function failure(code: ErrorCode, details: ErrorDetails = {}, cause?: unk
   return new GatewayError(code, kindPatch ? { ...ERRORS[code], ...kindPatch } : ERRORS[code], details, cause)
 }
 
+/** Why an exchange was given up from outside: the abort's own reason, or else its client left. */
+export const leftBy = (signal: AbortSignal): GatewayError =>
+  signal.reason instanceof GatewayError ? signal.reason : failure('client_closed')
+
 /** A mistake in the client's request, naming the place. */
 export const badRequest = (problem: string, param?: string): GatewayError =>
   failure('invalid_request', param === undefined ? { problem } : { problem, param })

@@ -87,8 +87,10 @@ function createDoor(parts: DataPlaneParts, dialect: Dialect) {
       writeError(out, client, asGatewayError(error, { id } as Exchange), id, snapshot, ping)
     } finally {
       ping?.stop()
-      parts.running.delete(controller)
       leave()
+      // A stop waits until the last byte is handed over, not only written.
+      if (out.closed) parts.running.delete(controller)
+      else out.once('close', () => parts.running.delete(controller))
     }
   }
 

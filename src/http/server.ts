@@ -22,7 +22,8 @@ export function createServer(options: ServerOptions): FastifyInstance {
     // A long answer is no reason to hang up; slow requests are bounded by Node's headersTimeout and our own reading.
     requestTimeout: 0,
     keepAliveTimeout: 75_000,
-    forceCloseConnections: true,
+    // A stop ends idle connections only: running streams go on until their end, or until the stop's grace is over.
+    forceCloseConnections: 'idle',
     return503OnClosing: false,
     exposeHeadRoutes: false,
     logger: false,
