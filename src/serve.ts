@@ -36,6 +36,12 @@ export interface ServeOptions {
   readonly logLevel: string
   readonly tls?: { readonly cert: Buffer; readonly key: Buffer }
   readonly bodyLimitBytes?: number
+  /** What an acknowledged ledger row survives: the end of the process (default), or of the power. */
+  readonly durability?: 'process' | 'power-loss'
+  /** The disk lost what it had accepted: the process must end with an error. */
+  readonly fatal?: (error: Error) => void
+  /** Besides the product's own: what tests bring along. */
+  readonly extraModules?: readonly Module[]
   readonly environment: Readonly<Record<string, string | undefined>>
   /** Where log lines go; standard error unless told. */
   readonly logTo?: number
@@ -76,18 +82,20 @@ async function start(options: ServeOptions, undo: (() => Promise<unknown>)[]): P
     error: (message: string, facts: object = {}) => log.error(facts, message),
   }
   const now = Date.now
-  const modules = moduleList as unknown as readonly Module[]
+  const modules = [...(moduleList as unknown as readonly Module[]), ...(options.extraModules ?? [])]
   const store = await openStore({
     dataDir: options.dataDir,
     log: say,
     workerUrl: options.workerUrl,
+    ...(options.fatal ? { fatal: options.fatal } : {}),
+    ...(options.durability ? { durability: options.durability } : {}),
     tables: Object.fromEntries(modules.flatMap((m) => (m.tables ? [[m.id, m.tables]] : []))),
     ...(options.environment.STOCKYARD_MASTER_KEY ? { masterKey: options.environment.STOCKYARD_MASTER_KEY } : {}),
   })
   undo.push(() => store.close())
   const { registry, metrics, count } = createMetrics()
   const dialects = new Map(dialectList.map((d) => [d.id, d]))
-  const egress = withEcho(createEgress({}))
+  const egress = withEcho(createEgress({ environment: options.environment }))
   const wire = createWire(egress)
   const catalog = createCatalog()
   const gateway = await createGateway({

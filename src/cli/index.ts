@@ -34,6 +34,12 @@ export function program(): Command {
     .addOption(
       new Option('--log-level <level>', 'trace, debug, info, warn, error').env('STOCKYARD_LOG_LEVEL').default('warn'),
     )
+    .addOption(
+      new Option('--durability <what>', 'what an answered request survives: the end of the process, or of the power')
+        .env('STOCKYARD_DURABILITY')
+        .choices(['process', 'power-loss'])
+        .default('process'),
+    )
     .action(runServe)
   mockCommand(stockyard)
   apiCommands(stockyard, dataDir)

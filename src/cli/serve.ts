@@ -13,6 +13,7 @@ export interface ServeFlags {
   readonly tlsCert?: string
   readonly tlsKey?: string
   readonly logLevel: string
+  readonly durability: 'process' | 'power-loss'
 }
 
 /** Names that are kept for later: set today, they would be silently ignored, so they refuse the start. */
@@ -23,6 +24,7 @@ export async function runServe(flags: ServeFlags): Promise<void> {
     if (process.env[name]) fail(`${name} is set, but running on a cluster's store is not built yet. Unset it to start.`)
   }
   const port = Number(flags.port)
+  if ((flags.tlsCert === undefined) !== (flags.tlsKey === undefined)) fail('--tls-cert and --tls-key go together.')
   if (!Number.isInteger(port) || port < 0 || port > 65_535) fail(`--port ${flags.port} is not a port`)
   let served: Served
   try {
@@ -34,6 +36,8 @@ export async function runServe(flags: ServeFlags): Promise<void> {
       dataDir: flags.dataDir,
       workerUrl: workerUrl(),
       logLevel: flags.logLevel,
+      durability: flags.durability,
+      fatal: (error) => fail(`the store cannot go on: ${error.message}`),
       environment: process.env,
       ...(tls ? { tls } : {}),
     })

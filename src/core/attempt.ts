@@ -7,7 +7,7 @@ import { upstreamError } from './classify.ts'
 import type { Dialect, UpstreamSide, Watcher } from './dialect.ts'
 import type { IncomingReply } from './egress.ts'
 import { failure, GatewayError } from './errors.ts'
-import type { Attempt, Exchange, Plan, Target } from './exchange.ts'
+import type { Attempt, AttemptOutcome, Exchange, Plan, Target } from './exchange.ts'
 import { type Frame, MARK, type Reply, type ReplyFacts } from './reply.ts'
 import type { JsonObject, JsonValue, ModelRequest } from './request.ts'
 import type { Wire } from './wire.ts'
@@ -135,7 +135,7 @@ export async function callTarget(
   if (credential) Object.assign(headers, sign(provider.sign, credential.secret))
 
   const attempt = await books.open(target, credential?.id)
-  return around(attempt, async () => {
+  const call = async (): Promise<Reply> => {
     const sentAt = performance.now()
     let incoming: IncomingReply
     try {
@@ -148,6 +148,7 @@ export async function callTarget(
         streamed: x.stream,
         timeouts: plan.timeouts,
         signal,
+        ...(target.upstream.allowHosts === undefined ? {} : { allowHosts: target.upstream.allowHosts }),
       })
     } catch (error) {
       throw closeFailed(books, attempt, undefined, error, sentAt)
@@ -161,7 +162,15 @@ export async function callTarget(
     if (incoming.status < 200 || incoming.status > 299) throw await complaint(context)
     const type = incoming.headers['content-type'] ?? ''
     return x.stream && /event-stream/i.test(type) ? streamed(context, signal) : unstreamed(context, type)
-  })
+  }
+  try {
+    return await around(attempt, call)
+  } catch (error) {
+    // A layer around the attempt failed or refused; if the call was made, it has been closed with what it used.
+    const known = error instanceof GatewayError ? error : undefined
+    books.close(attempt, 'failed', undefined, known)
+    throw error
+  }
 }
 
 interface Answered {
@@ -204,12 +213,13 @@ async function complaint(a: Answered): Promise<GatewayError> {
 }
 
 function judged(a: Answered, status: number, body: JsonValue): GatewayError {
-  const retryAfterMs = a.ports.wire.retryAfterMs(a.incoming.headers, a.ports.now())
+  const said = a.side.readError(body)
+  const retryAfterMs = a.ports.wire.retryAfterMs(a.incoming.headers, a.ports.now()) ?? said.retryAfterMs
   const details = {
     headers: a.ports.wire.clientHeaders(a.incoming.headers),
     ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
   }
-  return upstreamError(a.target, status, a.side.readError(body), details, a.secrets)
+  return upstreamError(a.target, status, said, details, a.secrets)
 }
 
 async function unstreamed(a: Answered, type: string): Promise<Reply> {
@@ -274,13 +284,22 @@ async function streamed(a: Answered, signal: AbortSignal): Promise<Reply> {
     clearTimeout(timer)
   }
   attempt.firstContentMs = performance.now() - a.sentAt
+  const end = (outcome: AttemptOutcome): void => {
+    peeked.length = 0
+    a.incoming.abort()
+    attempt.totalMs = performance.now() - a.sentAt
+    books.close(attempt, watcher.facts.complete || watcher.facts.finish ? 'done' : outcome, watcher.facts)
+    void source.return?.()
+  }
+  // A shared call ends with the last of those who read it, not with the exchange that began it.
+  if (signal === a.x.signal) books.onEnd(attempt, end)
   return {
     dialect: a.dialect.id,
     status: a.incoming.status,
     headers: ports.wire.clientHeaders(a.incoming.headers),
     target,
     facts: watcher.facts,
-    batches: { [Symbol.asyncIterator]: () => resumed(peeked, source, books, attempt, watcher) },
+    batches: { [Symbol.asyncIterator]: () => resumed(peeked, source, end) },
   }
 }
 
@@ -288,9 +307,7 @@ async function streamed(a: Answered, signal: AbortSignal): Promise<Reply> {
 function resumed(
   peeked: (readonly Frame[])[],
   source: AsyncIterator<readonly Frame[], void>,
-  books: Books,
-  attempt: Attempt,
-  watcher: Watcher,
+  end: (outcome: AttemptOutcome) => void,
 ): AsyncIterator<readonly Frame[], void> {
   return {
     next: () => {
@@ -298,9 +315,7 @@ function resumed(
       return batch ? Promise.resolve({ value: batch, done: false }) : source.next()
     },
     return: async () => {
-      peeked.length = 0
-      books.close(attempt, watcher.facts.complete ? 'done' : 'client_cancel', watcher.facts)
-      await source.return?.()
+      end('client_cancel')
       return { value: undefined, done: true }
     },
   }
@@ -309,7 +324,7 @@ function resumed(
 /** The reply's frames, looked at as they pass; its end, proper or not, closes the attempt. */
 async function* watch(a: Answered, watcher: Watcher): AsyncGenerator<readonly Frame[], void> {
   const { wire } = a.ports
-  const framer = wire.framer(a.side.framing)
+  const framer = wire.framer(a.side.framing, a.target.upstream.id)
   const { facts } = watcher
   try {
     for await (const chunk of a.incoming.chunks) {
@@ -321,7 +336,10 @@ async function* watch(a: Answered, watcher: Watcher): AsyncGenerator<readonly Fr
         throw parsed
       }
       yield frames
-      if (facts.complete && frames.some((f) => f.marks & MARK.terminal)) break
+      if (facts.complete && frames.some((f) => f.marks & MARK.terminal)) {
+        a.incoming.discard()
+        break
+      }
     }
     const rest = framer.end()
     if (rest && !facts.complete) {

@@ -25,6 +25,8 @@ export interface Books {
   readonly holds: Hold[]
   /** Resolves when the `opened` row is durable: only then may bytes go upstream. */
   open(target: Target, credential: string | undefined): Promise<Attempt>
+  /** How to let go of an attempt that is still running when the exchange is over. It must close the attempt. */
+  onEnd(attempt: Attempt, letGo: (outcome: AttemptOutcome) => void): void
   /** Books what the attempt used. Later calls for the same attempt do nothing. */
   close(attempt: Attempt, outcome: AttemptOutcome, facts: ReplyFacts | undefined, error?: GatewayError): void
   /** A reply that was served from what was kept. */
@@ -37,6 +39,7 @@ export function openBooks(x: Exchange, ports: BooksPorts): Books {
   const { ledger } = ports
   const holds: Hold[] = []
   const pending: Promise<void>[] = []
+  const letGo = new Map<Attempt, (outcome: AttemptOutcome) => void>()
   let running = 0
   let allClosed: (() => void) | undefined
   let finishing: Promise<Ended> | undefined
@@ -81,7 +84,7 @@ export function openBooks(x: Exchange, ports: BooksPorts): Books {
       await ledger.append({ kind: 'opened', attempt: attempt.id, at, held: attempt.held, ...scope(target) })
     } catch (error) {
       attempt.outcome = 'cancelled'
-      done()
+      done(attempt)
       throw error
     }
     return attempt
@@ -116,10 +119,11 @@ export function openBooks(x: Exchange, ports: BooksPorts): Books {
     })
     row.catch((reason) => ports.fault('ledger', reason))
     pending.push(row)
-    done()
+    done(attempt)
   }
 
-  function done(): void {
+  function done(attempt: Attempt): void {
+    letGo.delete(attempt)
     running--
     if (running === 0) allClosed?.()
   }
@@ -131,6 +135,7 @@ export function openBooks(x: Exchange, ports: BooksPorts): Books {
   }
 
   async function conclude(outcome: Outcome, status: number, error?: GatewayError): Promise<Ended> {
+    for (const end of [...letGo.values()]) end(outcome === 'client_cancel' ? 'client_cancel' : 'cancelled')
     // An attempt that outlives its client (a shared one) is still booked to whoever started it.
     if (running > 0) await new Promise<void>((resolve) => (allClosed = resolve))
     let usage: Usage = NO_USAGE
@@ -173,6 +178,7 @@ export function openBooks(x: Exchange, ports: BooksPorts): Books {
   return {
     holds,
     open,
+    onEnd: (attempt, end) => void letGo.set(attempt, end),
     close,
     hit,
     finish: (outcome, status, error) => {
@@ -201,7 +207,12 @@ function usageOf(x: Exchange, outcome: AttemptOutcome, facts: ReplyFacts | undef
     if (outcome === 'done' || facts.complete || facts.usage.output !== undefined) return facts.usage
     return { ...facts.usage, output: estimateTokens(text), source: 'estimated' }
   }
-  if (outcome === 'done' || outcome === 'client_cancel' || (outcome === 'partial' && text > 0)) {
+  if (
+    outcome === 'done' ||
+    outcome === 'client_cancel' ||
+    outcome === 'cancelled' ||
+    (outcome === 'partial' && text > 0)
+  ) {
     return { source: 'estimated', input: x.inputEstimate, output: estimateTokens(text) }
   }
   return NO_USAGE

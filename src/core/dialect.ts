@@ -92,6 +92,8 @@ export interface UpstreamComplaint {
   readonly type?: string
   readonly message?: string
   readonly param?: string
+  /** Where the vendor says only in the body when to try again. */
+  readonly retryAfterMs?: number
 }
 
 export type FieldType = 'string' | 'boolean' | 'integer' | 'number' | 'object' | 'array' | 'string|array'

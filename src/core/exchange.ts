@@ -43,6 +43,8 @@ export interface Upstream {
   /** Model names it is limited to; absent: whatever it takes. */
   readonly models?: readonly string[]
   readonly callerKeys: boolean
+  /** Link-local and metadata addresses that an administrator allowed by name. */
+  readonly allowHosts?: readonly string[]
   readonly owner: 'environment' | 'database' | 'file' | 'built-in'
 }
 

@@ -151,6 +151,7 @@ export async function createGateway(parts: GatewayParts): Promise<Gateway> {
       options: c.options ?? {},
       ...(c.models === undefined ? {} : { models: c.models }),
       callerKeys: c.callerKeys ?? false,
+      ...(c.allowHosts === undefined ? {} : { allowHosts: c.allowHosts }),
       owner: 'database',
     }
   }
@@ -177,7 +178,7 @@ export async function createGateway(parts: GatewayParts): Promise<Gateway> {
         })
       } else if (provider.baseUrl?.startsWith('builtin:')) {
         upstreams.set(provider.id, {
-          ...upstreamOf(provider.id, provider, { provider: provider.id }),
+          ...upstreamOf(provider.id, provider, { provider: provider.id, models: ['echo'] }),
           owner: 'built-in',
         })
       }

@@ -37,7 +37,7 @@ export function createReplay(wire: Wire, dialects: ReadonlyMap<string, Dialect>)
     }
     const { frames } = kept
     if (Buffer.isBuffer(frames)) {
-      const batch = wire.framer(upstream.framing).push(frames)
+      const batch = wire.framer(upstream.framing, target.upstream.id).push(frames)
       for (const frame of batch) watcher.look(frame)
       // In small groups, so that a long answer does not hold up everyone else while it is written.
       const groups: (readonly Frame[])[] = []

@@ -19,7 +19,9 @@ export function parseStrict<Schema extends TObject>(schema: Schema, input: unkno
   }
   const value = Value.Default(schema, structuredClone(input ?? {}))
   if (validator.Check(value)) return value as Static<Schema>
-  const [error] = validator.Errors(value)
+  const errors = [...validator.Errors(value)]
+  // An unknown field says more than the required one that is missing because of it.
+  const error = errors.find((e) => 'additionalProperties' in e.params) ?? errors[0]
   if (!error) throw badRequest(`${where} is not valid`)
   const place = `${where}${error.instancePath}`
   const unknown = (error.params as { additionalProperties?: readonly string[] }).additionalProperties?.[0]

@@ -17,7 +17,8 @@ export type BodyScan = object
 
 export interface Wire {
   readonly egress: Egress
-  framer(framing: Framing): Framer
+  /** `upstream` is named in errors. */
+  framer(framing: Framing, upstream: string): Framer
   /** The payload of a frame. */
   payload(bytes: Buffer): { readonly data: string; readonly event?: string }
   /** A frame without a payload: a comment, a keep-alive. */

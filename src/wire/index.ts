@@ -10,9 +10,9 @@ import { coalesce, isComment, SseFramer, sseData } from './sse.ts'
 export function createWire(egress: Egress): Wire {
   return {
     egress,
-    framer(framing): Framer {
+    framer(framing, upstream): Framer {
       if (framing !== 'sse') throw failure('upstream_invalid', { problem: `framing ${framing}` })
-      return new SseFramer()
+      return new SseFramer(upstream)
     },
     payload: sseData,
     isComment,

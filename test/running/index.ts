@@ -7,6 +7,7 @@ import http from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
+import type { Module } from '../../src/core/module.ts'
 import { type Served, serve } from '../../src/serve.ts'
 import { startUpstream, type Upstream } from '../upstream/index.ts'
 
@@ -42,6 +43,7 @@ export interface RunningOptions {
   /** Upstreams of the scripted provider to configure: id → provider id. */
   readonly upstreams?: Readonly<Record<string, string>>
   readonly bodyLimitBytes?: number
+  readonly extraModules?: readonly Module[]
 }
 
 const PATHS: Readonly<Record<string, string>> = { anthropic: '', gemini: '' }
@@ -59,6 +61,7 @@ export async function runGateway(t: Pick<TestContext, 'after'>, options: Running
       logLevel: process.env.STOCKYARD_TEST_LOG ?? 'silent',
       workerUrl: new URL('../../src/store/local/worker.ts', import.meta.url),
       environment: { STOCKYARD_ADMIN_KEY: adminKey, ...options.environment },
+      ...(options.extraModules ? { extraModules: options.extraModules } : {}),
       ...(options.bodyLimitBytes ? { bodyLimitBytes: options.bodyLimitBytes } : {}),
     })
   let served = await start()

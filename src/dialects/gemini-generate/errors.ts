@@ -23,11 +23,15 @@ export function readError(body: JsonValue): UpstreamComplaint {
   const code = details.map((detail) => stringOf(detail.reason)).find((reason) => reason !== undefined) ?? status
   const [violation] = details.flatMap((detail) => listOf(detail.fieldViolations))
   const param = stringOf(objectOf(violation).field)
+  const delay = details
+    .map((detail) => /^(\d+(?:\.\d+)?)s$/.exec(stringOf(detail.retryDelay) ?? '')?.[1])
+    .find((d) => d)
   return {
     ...(code === undefined ? {} : { code }),
     ...(status === undefined ? {} : { type: status }),
     ...(message === undefined ? {} : { message }),
     ...(param === undefined ? {} : { param }),
+    ...(delay === undefined ? {} : { retryAfterMs: Math.ceil(Number(delay) * 1_000) }),
   }
 }
 

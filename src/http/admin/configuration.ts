@@ -46,7 +46,7 @@ async function put(context: AdminContext, call: CoreCall, section: Section, name
   return { revision, before, after }
 }
 
-const nameOf = (call: CoreCall): string => decodeURIComponent(call.params['*'] ?? call.params.id ?? '')
+const nameOf = (call: CoreCall): string => call.params['*'] ?? call.params.id ?? ''
 
 function entry(section: Section, what: string, schema: TObject, example: JsonObject): CoreRoute[] {
   const path = `${section}/*`
@@ -94,7 +94,13 @@ function entry(section: Section, what: string, schema: TObject, example: JsonObj
         if (!Object.hasOwn(context.gateway.snapshot.configuration[section], name)) {
           throw failure('not_found', { what: `${what} "${name}"` })
         }
-        return put(context, call, section, name, undefined)
+        const owned = section === 'upstreams' ? context.gateway.snapshot.configuration.upstreams[name] : undefined
+        const answer = put(context, call, section, name, undefined)
+        if (call.dry) return answer
+        return answer.then((done) => {
+          for (const { id } of owned?.credentials ?? []) context.gateway.store.secrets.remove(name, id)
+          return done
+        })
       },
     },
   ]
@@ -119,13 +125,16 @@ function describeModule({ gateway }: AdminContext, id: string) {
   return { id, summary, layer, order, fault, requires, default: module.default, observable, ...state, hooks, schema }
 }
 
+function checkUpstreamId(id: string): void {
+  if (/^[a-z0-9][a-z0-9._-]{0,63}$/.test(id) && !RESERVED.has(id)) return
+  throw failure('invalid_request', {
+    problem: `"${id}" cannot be an upstream's id: lower case letters, digits, . _ - and none of our own paths.`,
+  })
+}
+
 async function putUpstream(context: AdminContext, call: CoreCall): Promise<unknown> {
   const id = nameOf(call)
-  if (!/^[a-z0-9][a-z0-9._-]{0,63}$/.test(id) || RESERVED.has(id)) {
-    throw failure('invalid_request', {
-      problem: `"${id}" cannot be an upstream's id: lower case letters, digits, . _ - and none of our own paths.`,
-    })
-  }
+  checkUpstreamId(id)
   const { credentials = [], ...rest } = parseStrict(Upstream, call.body)
   const { secrets } = context.gateway.store
   const undo: (() => void)[] = []
@@ -172,6 +181,7 @@ function planFile(gateway: Gateway, input: unknown, name: string) {
       else result[id] = value
     }
     for (const [id, raw] of Object.entries(wanted)) {
+      if (section === 'upstreams') checkUpstreamId(id)
       const value = section === 'modules' ? { mode: 'enforce', settings: {}, ...(raw as object) } : raw
       owns.push(`${section}/${id}`)
       const before = current[id] ?? null

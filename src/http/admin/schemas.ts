@@ -10,6 +10,11 @@ const milliseconds = Type.Integer({ minimum: 1, maximum: 86_400_000 })
 export const Mode = Type.Union([Type.Literal('off'), Type.Literal('observe'), Type.Literal('enforce')])
 export const ModuleChange = Type.Object({ mode: Type.Optional(Mode), settings: Type.Optional(Json) }, closed)
 
+/** A name or a value that would break out of its line is refused here, not at the first call (T57). */
+const Headers = Type.Record(Type.String(), Type.String({ pattern: '^[\\t\\x20-\\x7e]*$' }), {
+  propertyNames: Type.String({ pattern: '^[A-Za-z0-9-]+$' }),
+})
+
 export const Upstream = Type.Object(
   {
     provider: Type.String({ description: 'A provider id; see docs/providers.md.' }),
@@ -28,7 +33,7 @@ export const Upstream = Type.Object(
         { maxItems: 100 },
       ),
     ),
-    headers: Type.Optional(Type.Record(Type.String({ pattern: '^[A-Za-z0-9-]+$' }), Type.String())),
+    headers: Type.Optional(Headers),
     models: Type.Optional(Type.Array(Type.String())),
     callerKeys: Type.Optional(Type.Boolean()),
     allowHosts: Type.Optional(Type.Array(Type.String())),
@@ -92,11 +97,24 @@ export const Price = Type.Object(
 )
 export const Prices = Type.Object({ prices: Type.Array(Price, { minItems: 1 }) }, closed)
 
+const FileCredential = {
+  id: Type.String({ pattern: '^[\\w.-]{1,64}$' }),
+  weight: Type.Optional(Type.Number({ minimum: 0 })),
+}
+/** A file names credentials; their secrets are set apart, by API or command, and never stand in it. */
+const FileUpstream = Type.Object(
+  {
+    ...Upstream.properties,
+    credentials: Type.Optional(Type.Array(Type.Object(FileCredential, closed), { maxItems: 100 })),
+  },
+  closed,
+)
+
 /** `stockyard.yaml`: the same objects under the same names. Secrets are never in it. */
 export const File = Type.Object(
   {
     modules: Type.Optional(Type.Record(Type.String(), ModuleChange)),
-    upstreams: Type.Optional(Type.Record(Type.String(), Upstream)),
+    upstreams: Type.Optional(Type.Record(Type.String(), FileUpstream)),
     routes: Type.Optional(Type.Record(Type.String(), Route)),
     aliases: Type.Optional(Type.Record(Type.String(), Alias)),
     prices: Type.Optional(Type.Record(Type.String(), Type.Array(Price, { minItems: 1 }))),

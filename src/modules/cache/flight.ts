@@ -36,6 +36,7 @@ export async function fly(
       flight.open = false
       if (flights.get(key) === flight) flights.delete(key)
       flight.controller.abort()
+      flight.shared?.end()
     }
   })
   let reply: Reply
@@ -69,6 +70,7 @@ function takeOff(flights: Map<string, Flight>, key: string, call: (signal: Abort
     (r) => {
       if (r.batches) flight.shared = new SharedBatches(r.batches, close)
       else close()
+      if (flight.waiters === 0) flight.shared?.end()
       return r
     },
     (error) => {
@@ -98,6 +100,11 @@ class SharedBatches {
   constructor(batches: AsyncIterable<readonly Frame[]>, closed: () => void) {
     this.#source = batches[Symbol.asyncIterator]()
     this.#closed = closed
+  }
+
+  /** Nobody reads any more. */
+  end(): void {
+    void this.#source.return?.()
   }
 
   reader(leave: () => void, signal: AbortSignal): AsyncIterable<readonly Frame[]> {
