@@ -55,8 +55,8 @@ export interface Rig {
   readonly targets: readonly Target[]
   readonly load: Load
   readonly warnings: string[]
-  /** How many disturbed measurements may still be repeated. */
-  retries: number
+  /** Time that may still go into waiting for a quiet machine and repeating what was disturbed. */
+  patienceMs: number
 }
 
 export interface Load {
@@ -65,7 +65,8 @@ export interface Load {
   stop(): void
 }
 
-const DISTURBED = 0.2
+/** More than this share of a core used by others disturbs. */
+const DISTURBED = 0.1
 const TRAILING_MS = 2_000
 const LOAD_LATE_MS = 60_000
 
@@ -130,19 +131,22 @@ async function cpuAtRest(pid: number): Promise<number | undefined> {
 const sum = (values: readonly (number | undefined)[]): number =>
   values.reduce<number>((all, one) => all + (one ?? 0), 0)
 
+/** CPU time of all that belongs to the bench. */
+function ownMs(rig: Rig): number {
+  const { user, system } = process.cpuUsage()
+  const others = [rig.upstreamPid, rig.load.pid, ...rig.targets.flatMap(({ pid }) => pid ?? [])]
+  return sum(others.map(cpuMs)) + (user + system) / 1_000
+}
+
 async function once(rig: Rig, target: Target, job: Job): Promise<Sample> {
-  const ours = [process.pid, rig.upstreamPid, rig.load.pid, ...rig.targets.flatMap(({ pid }) => pid ?? [])]
-  // A gateway may be the child of none of these, and the load generator is one of this process.
-  const own = (): number =>
-    sum(ours.slice(1).map(cpuMs)) + (process.cpuUsage().user + process.cpuUsage().system) / 1_000
   const cpuBefore = target.pid === undefined ? undefined : cpuMs(target.pid)
   const busyBefore = busyMs()
-  const ownBefore = own()
+  const ownBefore = ownMs(rig)
   const startedAt = performance.now()
   const outcome = await rig.load.run(job)
   const tookMs = performance.now() - startedAt
   const busyAfter = busyMs()
-  const ownMs = own() - ownBefore
+  const ownAfter = ownMs(rig)
   const busy = busyAfter.map((ms, core) => ms - (busyBefore[core] ?? 0))
   const cpuAfter = target.pid === undefined ? undefined : await cpuAtRest(target.pid)
   return {
@@ -150,8 +154,28 @@ async function once(rig: Rig, target: Target, job: Job): Promise<Sample> {
     ...(cpuBefore === undefined || cpuAfter === undefined ? {} : { cpuMs: cpuAfter - cpuBefore }),
     ...(busy.length === 0
       ? {}
-      : { rigBusy: (busy[RIG_CORE] ?? 0) / tookMs, elsewhere: Math.max(0, sum(busy) - ownMs) / tookMs }),
+      : {
+          rigBusy: (busy[RIG_CORE] ?? 0) / tookMs,
+          elsewhere: Math.max(0, sum(busy) - (ownAfter - ownBefore)) / tookMs,
+        }),
   }
+}
+
+function jobOf({ port, headers }: Target, phase: PhaseId, bodyBytes: number | undefined, scale: number): Job {
+  const { workload, durationMs, how } = PHASES[phase]
+  const common = { port, headers, workload, how: how(durationMs * scale) }
+  return bodyBytes === undefined ? common : { ...common, bodyBytes }
+}
+
+export async function warmUp(rig: Rig, target: Target, phase: PhaseId, scale: number): Promise<void> {
+  await rig.load.run(jobOf(target, phase, undefined, scale))
+}
+
+/** What neither the rig nor a gateway uses of the machine, as a share of one core, over the next third of a second. */
+async function elsewhereNow(rig: Rig): Promise<number> {
+  const before = { busy: sum(busyMs()), own: ownMs(rig), at: performance.now() }
+  await sleep(300)
+  return (sum(busyMs()) - before.busy - (ownMs(rig) - before.own)) / (performance.now() - before.at)
 }
 
 /** Measures, and again when it was disturbed or a reply was wrong; undefined when no reply may be trusted. */
@@ -162,34 +186,24 @@ export async function measure(
   bodyBytes: number | undefined,
   scale: number,
 ): Promise<Sample | undefined> {
-  const { workload, durationMs, how } = PHASES[phase]
-  const { port, headers } = target
-  const job: Job = {
-    port,
-    headers,
-    workload,
-    how: how(durationMs * scale),
-    ...(bodyBytes === undefined ? {} : { bodyBytes }),
-  }
-  for (let attempt = 0; ; attempt++) {
+  const job = jobOf(target, phase, bodyBytes, scale)
+  for (let voided = 0; ; ) {
+    const startedAt = performance.now()
     const sample = await once(rig, target, job)
-    const wrong = sample.outcome.failed > 0
-    const disturbed = (sample.elsewhere ?? 0) > DISTURBED
-    const again = attempt < 2 && rig.retries > 0
-    if ((wrong || disturbed) && again) {
-      rig.retries--
-      if (disturbed) await sleep(500)
-      continue
-    }
-    if (wrong) {
-      rig.warnings.push(`${target.id}, ${phase}: void, ${sample.outcome.failed} failed: ${sample.outcome.firstFailure}`)
+    const { failed, firstFailure } = sample.outcome
+    const elsewhere = sample.elsewhere ?? 0
+    if (failed > 0) {
+      if (voided++ < 2) continue
+      rig.warnings.push(`${target.id}, ${phase}: void, ${failed} failed: ${firstFailure}`)
       return undefined
     }
-    if (disturbed) {
-      const percent = Math.round((sample.elsewhere ?? 0) * 100)
-      rig.warnings.push(`${target.id}, ${phase}: something else used ${percent} % of a core`)
+    if (elsewhere <= DISTURBED) return sample
+    if (rig.patienceMs <= 0) {
+      rig.warnings.push(`${target.id}, ${phase}: something else used ${Math.round(elsewhere * 100)} % of a core`)
+      return sample
     }
-    return sample
+    while (performance.now() - startedAt < rig.patienceMs && (await elsewhereNow(rig)) > DISTURBED);
+    rig.patienceMs -= performance.now() - startedAt
   }
 }
 

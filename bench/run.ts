@@ -5,6 +5,7 @@
  *   npm run bench -- --quick           half a minute, one short trial: does the rig work?
  *   npm run bench -- --trials 9        more trials (5)
  *   npm run bench -- --only default    these targets beside direct and raw: off, default, bodies, portkey
+ *   npm run bench -- --patience 600  seconds to spend on waiting for a quiet machine and on repeating (60)
  *   npm run bench -- --json            the samples as JSON on standard output
  *   npm run bench -- --write           also write bench/RESULTS.md
  */
@@ -24,6 +25,7 @@ import {
   type Sample,
   sleep,
   startLoad,
+  warmUp,
 } from './measure.ts'
 import { aligned, goalTable, type Measured, measuredTable, page, type Results } from './report.ts'
 import {
@@ -42,6 +44,7 @@ const { values: options } = parseArgs({
   options: {
     trials: { type: 'string', default: '5' },
     only: { type: 'string' },
+    patience: { type: 'string', default: '60' },
     quick: { type: 'boolean', default: false },
     json: { type: 'boolean', default: false },
     write: { type: 'boolean', default: false },
@@ -65,7 +68,13 @@ else spawnSync('taskset', ['-a', '-c', '-p', `${RIG_CORE}`, `${process.pid}`])
 const upstream = await startUpstream()
 const load = startLoad()
 const targets: Target[] = []
-const rig: Rig = { upstreamPid: upstream.child.pid, targets, load, warnings, retries: trials * 8 }
+const rig: Rig = {
+  upstreamPid: upstream.child.pid,
+  targets,
+  load,
+  warnings,
+  patienceMs: options.quick ? 0 : Number(options.patience) * 1_000,
+}
 const facts = new Map<TargetId, Omit<Measured, 'samples'>>()
 const bodyBytes = new Map<TargetId, number | undefined>()
 const samples = new Map<TargetId, Partial<Record<PhaseId, (Sample | undefined)[]>>>()
@@ -84,7 +93,7 @@ async function begin(id: TargetId): Promise<void> {
   facts.set(id, { coldStartMs, idleMb, streamsMb })
   samples.set(id, {})
   for (const phase of ['saturate', 'chunks', 'long', 'one'] satisfies PhaseId[]) {
-    await measure(rig, target, phase, bodyBytes.get(id), scale)
+    await warmUp(rig, target, phase, scale)
   }
 }
 

@@ -45,6 +45,8 @@ const running = new Set<Child>()
 process.on('exit', () => {
   for (const child of running) child.kill('SIGKILL')
 })
+// An interrupted bench leaves nothing behind either.
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => process.exit(1))
 
 function start(core: number, args: readonly string[], environment: NodeJS.ProcessEnv = {}): Child {
   const [command, ...rest] = pinned(core, [process.execPath, ...args])
