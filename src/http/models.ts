@@ -17,7 +17,7 @@ export function models(app: FastifyInstance, gateway: Gateway, identity: Identit
   })
   app.get('/v1/models/*', async (request, reply) => {
     identity.identify(request.raw)
-    const id = decodeURIComponent((request.params as { '*': string })['*'])
+    const id = (request.params as { '*': string })['*']
     const found = listed().find((model) => model.id === id)
     const named =
       found ??

@@ -27,6 +27,16 @@ function moment(value: string | undefined, name: string): number | undefined {
   return at
 }
 
+const GROUPS = 'model upstream provider upstreamModel principal organization team user endUser day hour'.split(' ')
+
+function groupsOf(asked: string): string[] {
+  const groups = [...new Set(asked.split(','))]
+  const unknown = groups.find((group) => !GROUPS.includes(group))
+  if (unknown === undefined) return groups
+  const problem = `"groupBy" may name ${GROUPS.join(', ')}`
+  throw failure('invalid_request', { problem, param: 'groupBy' })
+}
+
 export const operationRoutes: readonly CoreRoute[] = [
   {
     method: 'GET',
@@ -85,7 +95,7 @@ export const operationRoutes: readonly CoreRoute[] = [
         rows: await store.usage({
           from: moment(from, 'from') ?? 0,
           to: moment(to, 'to') ?? now() + 1,
-          groupBy: groupBy ? groupBy.split(',') : ['model', 'upstream'],
+          groupBy: groupsOf(groupBy ?? 'model,upstream'),
           filters: filters as Record<string, string>,
         }),
       }
