@@ -316,6 +316,7 @@ describe('towards clients', () => {
       code: 'UPSTREAM_RATE_LIMITED',
       type: 'RESOURCE_EXHAUSTED',
       message: shape.error.message,
+      retryAfterMs: 2_000,
     })
   })
 })

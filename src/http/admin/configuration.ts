@@ -272,8 +272,9 @@ export const configurationRoutes: readonly CoreRoute[] = [
     }),
   },
   ...entry('upstreams', 'upstream', Upstream, {
-    provider: 'groq',
-    credentials: [{ id: 'main', secret: 'gsk_…' }],
+    provider: 'custom',
+    baseUrl: 'https://llm.example/v1',
+    credentials: [{ id: 'main', secret: '…' }],
   }).filter(({ path, method }) => path !== 'upstreams' && method !== 'PUT'),
   {
     method: 'PUT',
