@@ -36,31 +36,38 @@ export function createMetrics(): { readonly registry: Registry; readonly metrics
   const registry = new Registry()
   collectDefaultMetrics({ register: registry })
   const registers = [registry]
-  // Labels are configuration (upstreams) or closed sets, never what a client may invent (A102).
-  const exchanges = new Counter({
-    name: 'stockyard_exchanges_total',
-    help: 'Requests that are over, by how they ended.',
-    labelNames: ['outcome', 'operation'],
-    registers,
-  })
-  const attempts = new Counter({
-    name: 'stockyard_attempts_total',
-    help: 'Calls to upstreams, by how they ended.',
-    labelNames: ['upstream', 'outcome'],
-    registers,
-  })
-  const tokens = new Counter({
-    name: 'stockyard_tokens_total',
-    help: 'Tokens, as booked.',
-    labelNames: ['upstream', 'direction'],
-    registers,
-  })
-  const dollars = new Counter({
-    name: 'stockyard_cost_usd_total',
-    help: 'Cost, as booked.',
-    labelNames: ['upstream'],
-    registers,
-  })
+  // Counted in plain numbers on the request's way and turned into labeled series only when somebody asks. Labels are
+  // configuration (upstreams) or closed sets, never what a client may invent (A102).
+  const tallies = (name: string, help: string, labelNames: readonly string[]) => {
+    const sums = new Map<string, number>()
+    new Counter({
+      name,
+      help,
+      labelNames,
+      registers,
+      collect() {
+        this.reset()
+        for (const [key, sum] of sums) {
+          const values = key.split('\n')
+          this.inc(Object.fromEntries(labelNames.map((label, i) => [label, values[i] ?? ''])), sum)
+        }
+      },
+    })
+    return (n: number, first: string, second?: string): void => {
+      const key = second === undefined ? first : `${first}\n${second}`
+      sums.set(key, (sums.get(key) ?? 0) + n)
+    }
+  }
+  const exchanges = tallies('stockyard_exchanges_total', 'Requests that are over, by how they ended.', [
+    'outcome',
+    'operation',
+  ])
+  const attempts = tallies('stockyard_attempts_total', 'Calls to upstreams, by how they ended.', [
+    'upstream',
+    'outcome',
+  ])
+  const tokens = tallies('stockyard_tokens_total', 'Tokens, as booked.', ['upstream', 'direction'])
+  const dollars = tallies('stockyard_cost_usd_total', 'Cost, as booked.', ['upstream'])
   const unpriced = new Counter({
     name: 'unpriced_requests_total',
     help: 'Requests whose price nobody knows.',
@@ -95,15 +102,15 @@ export function createMetrics(): { readonly registry: Registry; readonly metrics
     },
     count(x) {
       if (!x.ended) return
-      exchanges.inc({ outcome: x.ended.outcome, operation: x.operation })
+      exchanges(1, x.ended.outcome, x.operation)
       if (x.ended.unpriced) unpriced.inc()
       for (const a of x.attempts) {
         const upstream = a.target.upstream.id
-        attempts.inc({ upstream, outcome: a.outcome ?? 'unknown' })
+        attempts(1, upstream, a.outcome ?? 'unknown')
         if (!a.usage) continue
-        tokens.inc({ upstream, direction: 'input' }, inputTokens(a.usage))
-        tokens.inc({ upstream, direction: 'output' }, outputTokens(a.usage))
-        if (a.cost) dollars.inc({ upstream }, Number(a.cost) / 1e9)
+        tokens(inputTokens(a.usage), upstream, 'input')
+        tokens(outputTokens(a.usage), upstream, 'output')
+        if (a.cost) dollars(Number(a.cost) / 1e9, upstream)
       }
     },
   }
