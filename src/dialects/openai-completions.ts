@@ -23,6 +23,7 @@ import {
   listOf,
   objectOf,
   optional,
+  probesFor,
   readError,
   required,
   said,
@@ -34,6 +35,7 @@ import {
 } from './openai-chat/index.ts'
 
 const ID = 'openai-completions'
+const PROBES = probesFor('text')
 
 function readRequest(body: JsonObject): CompletionRequest {
   const rest = without(body, 'model', 'stream')
@@ -253,7 +255,7 @@ export default defineDialect({
       return [...reader.take(body), ...reader.end()]
     },
     streamReader: () => new ReplyReader(),
-    watcher: (asked) => new ChatWatcher(asked, ['text']),
+    watcher: (asked) => new ChatWatcher(asked, PROBES),
     factsOf,
     readError,
   },

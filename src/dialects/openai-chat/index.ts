@@ -74,4 +74,4 @@ export {
   without,
   wordOf,
 } from './vocabulary.ts'
-export { ChatWatcher, factsOf } from './watcher.ts'
+export { ChatWatcher, factsOf, probesFor } from './watcher.ts'

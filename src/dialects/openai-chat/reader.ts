@@ -221,8 +221,12 @@ export class ReplyReader implements StreamReader {
   }
 
   #reasoning(delta: JsonObject, choice: Choice, events: ReplyEvent[]): void {
-    for (const block of listOf(delta.thinking_blocks)) {
-      if (!isObject(block)) continue
+    const blocks = listOf(delta.thinking_blocks).filter(isObject)
+    const inBlocks = blocks.map(({ thinking }) => wordOf(thinking) ?? '').join('')
+    const beside = wordOf(delta.reasoning_content) ?? wordOf(delta.reasoning)
+    // Blocks that repeat only the signed part of what was thought.
+    if (beside !== undefined && beside !== inBlocks) this.#reasoningTexts(delta, choice, events)
+    for (const block of blocks) {
       if (block.type === 'redacted_thinking') {
         this.#closeOpen(choice, events)
         const part = this.#parts++
@@ -237,6 +241,10 @@ export class ReplyReader implements StreamReader {
       choice.open = undefined
       events.push({ type: 'reasoning-end', part, ...at(choice.index), signature })
     }
+    if (beside === undefined || beside === inBlocks) this.#reasoningTexts(delta, choice, events)
+  }
+
+  #reasoningTexts(delta: JsonObject, choice: Choice, events: ReplyEvent[]): void {
     for (const source of ['reasoning_content', 'reasoning'] as const) {
       const text = delta[source]
       if (typeof text === 'string') this.#think(source, text, choice, events)

@@ -1,7 +1,6 @@
 /**
- * What is known of a stream on the relay. An ordinary frame is told by byte probes alone: inside JSON a text cannot hold
- * `"usage":` without a backslash in it, so a probed key is a key. Parsed are the first frame, finishes, usage, errors,
- * and whatever carries no text where texts usually are.
+ * What is known of a stream on the relay. An ordinary frame is not parsed but scanned once. Parsed are the first frame,
+ * finishes, usage, errors, the first call, and whatever carries no text where texts usually are.
  */
 import type { Watcher } from '../../core/dialect.ts'
 import { failure } from '../../core/errors.ts'
@@ -9,45 +8,46 @@ import { type Frame, MARK, type ReplyFacts } from '../../core/reply.ts'
 import type { JsonObject, JsonValue } from '../../core/request.ts'
 import { isComment, sseData } from '../../wire/sse.ts'
 import { bornInside } from './errors.ts'
+import { type Probe, probeFor, scan } from './scan.ts'
 import { usageIn, usageOf } from './usage.ts'
 import { finishOf, isEmpty, isObject, listOf, objectOf, said, without, wordOf } from './vocabulary.ts'
 
-const key = (name: string): Buffer => Buffer.from(`"${name}"`)
-const FINISH = key('finish_reason')
-const USAGE = key('usage')
-const ERROR = key('error')
-const CALLS = key('tool_calls')
+/** The keys of a format's texts, and what is looked for: at first, and once a call was seen. */
+export interface Probes {
+  readonly first: Probe
+  readonly later: Probe
+}
+export function probesFor(...texts: readonly string[]): Probes {
+  const telling = ['finish_reason', 'usage', 'error']
+  // A call's name alone is content without text, and that there was a call decides what its finish means.
+  return { first: probeFor(texts, [...telling, 'tool_calls']), later: probeFor(texts, telling) }
+}
+const CHAT = probesFor('content', 'reasoning_content', 'reasoning', 'arguments', 'refusal')
 
-/** Where the text of a dialect's chunks stands. */
-export const CHAT_TEXTS = ['content', 'reasoning_content', 'reasoning', 'arguments', 'refusal']
-
-const QUOTE = 0x22
-const BACKSLASH = 0x5c
-const COLON = 0x3a
-const SMALL_N = 0x6e
-const OPEN_LIST = 0x5b
-const CLOSE_LIST = 0x5d
 const LARGEST_DONE = 40
 
 export class ChatWatcher implements Watcher {
   readonly facts: ReplyFacts = { textBytes: 0, complete: false }
-  readonly #texts: readonly Buffer[]
+  readonly #probes: Probes
+  #probe: Probe
   readonly #wantsUsage: boolean
   readonly #wanted: number
   readonly #finished = new Map<number, string>()
-  #called = false
+  /** The choices that called a tool. */
+  readonly #called = new Set<number>()
   #knowsHead = false
 
-  constructor(asked: JsonObject, texts: readonly string[] = CHAT_TEXTS) {
-    this.#texts = texts.map(key)
+  constructor(asked: JsonObject, probes: Probes = CHAT) {
+    this.#probes = probes
+    this.#probe = probes.first
     this.#wantsUsage = objectOf(asked.stream_options).include_usage === true
     this.#wanted = typeof asked.n === 'number' && asked.n > 1 ? asked.n : 1
   }
 
   look(frame: Frame): void {
     const { bytes } = frame
-    if (this.#knowsHead && !this.#mustParse(bytes)) {
-      const length = this.#textBytes(bytes)
+    if (this.#knowsHead && bytes.length > LARGEST_DONE) {
+      const length = scan(bytes, this.#probe)
       if (length > 0) {
         this.facts.textBytes += length
         frame.marks |= MARK.content
@@ -55,30 +55,6 @@ export class ChatWatcher implements Watcher {
       }
     }
     if (!isComment(bytes)) this.#parse(frame)
-  }
-
-  #mustParse(bytes: Buffer): boolean {
-    if (bytes.length <= LARGEST_DONE) return true
-    // A call's name alone is content without text, and that there was a call decides what its finish means.
-    if (!this.#called && isSaid(bytes, CALLS)) return true
-    return isSaid(bytes, FINISH) || isSaid(bytes, USAGE) || isSaid(bytes, ERROR)
-  }
-
-  #textBytes(bytes: Buffer): number {
-    let sum = 0
-    for (const name of this.#texts) {
-      for (let at = bytes.indexOf(name); at !== -1; ) {
-        const value = valueAt(bytes, at + name.length)
-        let next = at + name.length
-        if (bytes[value] === QUOTE) {
-          const end = stringEnd(bytes, value + 1)
-          sum += end - value - 1
-          next = end
-        }
-        at = bytes.indexOf(name, next)
-      }
-    }
-    return sum
   }
 
   #parse(frame: Frame): void {
@@ -124,11 +100,12 @@ export class ChatWatcher implements Watcher {
       const length = textBytesOf(wordsOf(choice))
       facts.textBytes += length
       if (length > 0 || hasMore(choice)) hasContent = true
-      if (isCalling(choice)) this.#called = true
+      const index = typeof choice.index === 'number' ? choice.index : i
+      if (isCalling(choice)) this.#noteCall(index)
       const reason = wordOf(choice.finish_reason)
       if (reason === undefined) continue
       isFinal = true
-      this.#finished.set(typeof choice.index === 'number' ? choice.index : i, reason)
+      this.#finished.set(index, reason)
       this.#settle(false)
     }
     const counted = usageIn(chunk)
@@ -143,11 +120,16 @@ export class ChatWatcher implements Watcher {
     if (isUsageOnly && !this.#wantsUsage) frame.marks |= MARK.withhold
   }
 
+  #noteCall(index: number): void {
+    this.#called.add(index)
+    if (this.#called.size >= this.#wanted) this.#probe = this.#probes.later
+  }
+
   /** With several choices the reply is finished when the last of them is. */
   #settle(isOver: boolean): void {
     const reason = this.#finished.get(0) ?? (isOver ? [...this.#finished.values()][0] : undefined)
     if (reason === undefined || (!isOver && this.#finished.size < this.#wanted)) return
-    this.facts.finish = finishOf(reason, this.#called)
+    this.facts.finish = finishOf(reason, this.#called.has(0))
   }
 }
 
@@ -182,38 +164,6 @@ export function textBytesOf(value: JsonValue | undefined): number {
   if (isObject(custom)) sum += textBytesOf(custom.input)
   for (const call of listOf(tool_calls)) sum += textBytesOf(call)
   return sum
-}
-
-/** Whether a key stands here with a value other than null and the empty list. */
-function isSaid(bytes: Buffer, name: Buffer): boolean {
-  for (let at = bytes.indexOf(name); at !== -1; at = bytes.indexOf(name, at + name.length)) {
-    const value = valueAt(bytes, at + name.length)
-    if (value === -1 || bytes[value] === SMALL_N) continue
-    if (bytes[value] !== OPEN_LIST || bytes[value + 1] !== CLOSE_LIST) return true
-  }
-  return false
-}
-
-/** Where the value of the key that ends here begins; -1 if it is no key. */
-function valueAt(bytes: Buffer, afterKey: number): number {
-  let at = afterKey
-  while ((bytes[at] as number) <= 0x20) at++
-  if (bytes[at] !== COLON) return -1
-  at++
-  while ((bytes[at] as number) <= 0x20) at++
-  return at
-}
-
-/** The closing quote of the string that begins here. */
-function stringEnd(bytes: Buffer, start: number): number {
-  for (let at = start; ; ) {
-    const quote = bytes.indexOf(QUOTE, at)
-    if (quote === -1) return bytes.length
-    let before = quote - 1
-    while (before >= start && bytes[before] === BACKSLASH) before--
-    if ((quote - before) % 2 === 1) return quote
-    at = quote + 1
-  }
 }
 
 /** The facts of an unstreamed body; `error` where it is no answer. */

@@ -123,7 +123,7 @@ function checkStream(golden: Golden): void {
   if (golden.facts) assert.partialDeepStrictEqual(facts, golden.facts)
   if (error) {
     checkError(() => readStream(openaiChat, [bytes]), error)
-    if (error.code !== 'upstreamedincomplete') checkError(() => assert.fail(facts.error), error)
+    if (error.code !== 'upstream_incomplete') checkError(() => assert.fail(facts.error), error)
     return
   }
   sameHoweverCut(bytes, (pieces) => collect(readStream(openaiChat, pieces)))
