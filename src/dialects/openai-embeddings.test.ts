@@ -46,7 +46,7 @@ test('every form of input is read, and goes on as it came', () => {
   for (const input of ['one', ['one', 'two'], [1, 2, 3], [[1, 2], [3]], '']) {
     const asked = { model: 'm', input, dimensions: 256, encoding_format: 'base64', user: 'u', new_field: true }
     const request = client.readRequest(asked)
-    const written = upstream.writeRequest(request, {
+    const written: JsonObject = upstream.writeRequest(request, {
       model: 'm',
       provider: 'test',
       report: unexpected,
