@@ -166,6 +166,26 @@ const start = (i: number, hasIndex: boolean): JsonObject => ({
   function: { name: `tool_${i}`, arguments: '' },
 })
 
+test('a call that is whole is closed as soon as something else begins, an open one waits for its end', () => {
+  const call = (index: number, json: string) => ({ ...start(index, true), function: { name: 'f', arguments: json } })
+  const chunks = [
+    { tool_calls: [call(0, '{}')] },
+    { tool_calls: [call(1, '{}')] },
+    { content: 'x' },
+    { tool_calls: [call(2, '{"a"')] },
+    { content: 'y' },
+  ]
+  const end = { tool_calls: [{ index: 2, function: { arguments: ':1}' } }] }
+  const last = { choices: [{ index: 0, delta: end, finish_reason: 'tool_calls' }] }
+  const bytes = streamOf([...chunks.map(delta), last].map((chunk) => JSON.stringify(chunk)))
+  const order = readStream(openaiChat, [bytes]).flatMap((event) =>
+    'part' in event && /-(start|end)$/.test(event.type) ? [`${event.type} ${event.part}`] : [],
+  )
+  const calls = ['tool-call-start 0', 'tool-call-end 0', 'tool-call-start 1', 'tool-call-end 1']
+  const texts = ['text-start 2', 'text-end 2', 'tool-call-start 3', 'text-start 4', 'text-end 4', 'tool-call-end 3']
+  assert.deepEqual(order, [...calls, ...texts])
+})
+
 const USAGE_FIELDS = ['prompt_tokens', 'completion_tokens', 'total_tokens', 'cached_tokens', 'prompt_cache_hit_tokens']
 const DETAILS = ['cached_tokens', 'audio_tokens', 'image_tokens', 'reasoning_tokens', 'cache_write_tokens']
 

@@ -88,12 +88,10 @@ export class ReplyReader implements StreamReader {
     return events
   }
 
-  /** A missing `[DONE]` is forgiven where every choice has its finish reason. */
+  /** A missing `[DONE]` is forgiven where every choice has its finish reason; the marker alone finishes nothing. */
   end(): ReplyEvent[] {
     const choices = [...this.#choices.values()]
-    const finished = choices.filter((choice) => choice.isFinished)
-    if (finished.length === 0 || (!this.#isDone && finished.length < choices.length))
-      throw failure('upstream_incomplete')
+    if (choices.length === 0 || choices.some((choice) => !choice.isFinished)) throw failure('upstream_incomplete')
     const events: ReplyEvent[] = []
     for (const choice of choices) this.#close(choice, events)
     events.push({ type: 'reply-end' })
