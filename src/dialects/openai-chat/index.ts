@@ -15,6 +15,7 @@ export default defineDialect({
   id: ID,
   operation: 'chat',
   client: {
+    // `logprobs` and `reasoning_effort` are of other types at some vendors: only a translation checks them.
     fields: {
       model: 'string',
       messages: 'array',
@@ -29,13 +30,11 @@ export default defineDialect({
       seed: 'integer',
       frequency_penalty: 'number',
       presence_penalty: 'number',
-      logprobs: 'boolean',
       top_logprobs: 'integer',
       tools: 'array',
       functions: 'array',
       parallel_tool_calls: 'boolean',
       response_format: 'object',
-      reasoning_effort: 'string',
       user: 'string',
       safety_identifier: 'string',
     },
