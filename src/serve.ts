@@ -268,10 +268,7 @@ function adminStoreOf(store: LocalStore): AdminStore {
     unpriced: () => store.query.unpriced(),
     reprice: (selection, price, actor) => store.query.reprice(selection, price, actor),
     backup: (toDir) => store.backup(toDir),
-    rotateMasterKey: (key) => {
-      const sealed = store.secrets.rotate(key, { actor: 'admin' })
-      return sealed
-    },
+    rotateMasterKey: (key, dryRun) => store.secrets.rotate(key, { actor: 'admin', dryRun }),
     health: () => store.health(),
   }
 }

@@ -2,7 +2,7 @@
  * What an operator does to a gateway: starts it, changes its master key, and starts it on the files of a newer version.
  */
 import assert from 'node:assert/strict'
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { test } from 'node:test'
@@ -41,6 +41,27 @@ test('A82: a master key that is too short is refused, and the old one holds', as
   assert.equal(readFileSync(join(gateway.dataDir, 'master.key'), 'utf8'), before)
   await gateway.restart()
   assert.equal((await gateway.chat(MODEL, 'hello')).status, 200)
+})
+
+test('A82: a dry run counts, and what is asked for as a dry run changes nothing', async (t) => {
+  const gateway = await runGateway(t)
+  await gateway.chat('openai/unpriced-model', 'hello')
+  await gateway.admin('PUT', 'prices/unpriced-model', { prices: [{ rates: { input: '1', output: '1' } }] })
+  const directory = join(gateway.dataDir, 'a-backup')
+  const key = readFileSync(join(gateway.dataDir, 'master.key'), 'utf8')
+  for (const [path, body] of [
+    ['rotate-master-key', { masterKey: 'b'.repeat(64) }],
+    ['backup', { directory }],
+    ['local-trust/confirm', {}],
+    ['usage/reprice', { upstream: 'openai', model: 'unpriced-model' }],
+  ] as const) {
+    const answer = await gateway.admin('POST', `${path}?dry=1`, body)
+    assert.equal(answer.dry, true, path)
+    if (path === 'rotate-master-key') assert.ok(answer.sealed >= 2)
+  }
+  assert.equal(readFileSync(join(gateway.dataDir, 'master.key'), 'utf8'), key)
+  assert.ok(!existsSync(directory))
+  assert.equal((await gateway.usage('model'))[0]?.unpriced, 1)
 })
 
 for (const file of ['stockyard.db', 'ledger.db']) {

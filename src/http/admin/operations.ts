@@ -78,6 +78,7 @@ export const operationRoutes: readonly CoreRoute[] = [
     answer: anything,
     example: { confirmed: true },
     handle({ identity }, call) {
+      if (call.dry) return { dry: true }
       identity.confirmLocalTrust(call.actor)
       return { confirmed: true }
     },
@@ -133,7 +134,7 @@ export const operationRoutes: readonly CoreRoute[] = [
         to: moment(to, 'to') ?? now() + 1,
         unpricedOnly: all !== true,
       }
-      return store.reprice(selection, price, call.actor)
+      return call.dry ? { dry: true } : store.reprice(selection, price, call.actor)
     },
   },
   {
@@ -160,7 +161,10 @@ export const operationRoutes: readonly CoreRoute[] = [
     body: Directory,
     answer: anything,
     example: { directory: '/var/backups/stockyard' },
-    handle: ({ store }, call) => store.backup(parseStrict(Directory, call.body).directory),
+    handle({ store }, call) {
+      const { directory } = parseStrict(Directory, call.body)
+      return call.dry ? { dry: true } : store.backup(directory)
+    },
   },
   {
     method: 'POST',
@@ -169,6 +173,9 @@ export const operationRoutes: readonly CoreRoute[] = [
     body: MasterKey,
     answer: anything,
     example: { masterKey: '…' },
-    handle: ({ store }, call) => ({ sealed: store.rotateMasterKey(parseStrict(MasterKey, call.body).masterKey) }),
+    handle: ({ store }, call) => ({
+      ...(call.dry ? { dry: true } : {}),
+      sealed: store.rotateMasterKey(parseStrict(MasterKey, call.body).masterKey, call.dry),
+    }),
   },
 ]

@@ -14,8 +14,8 @@ export interface AdminStore {
   unpriced(): Promise<readonly object[]>
   reprice(selection: RepriceAsked, price: Price, actor: string): Promise<object>
   backup(toDir: string): Promise<object>
-  /** How many secrets were sealed anew. */
-  rotateMasterKey(key: string): number
+  /** How many secrets were sealed anew; in a dry run, how many would be. */
+  rotateMasterKey(key: string, dryRun: boolean): number
   health(): object
 }
 export interface UsageAsked {
