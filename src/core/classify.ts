@@ -30,7 +30,9 @@ export function classify(status: number, complaint: UpstreamComplaint): ErrorCod
   }
   if (/model_not_found|model_not_available|decommissioned/.test(words)) return 'upstream_model_missing'
   if (/overloaded/.test(words)) return 'upstream_overloaded'
-  return status >= 500 || status < 400 ? 'upstream_error' : 'upstream_rejected'
+  // A redirect is not followed, and asking again would only be redirected again.
+  if (status >= 300 && status < 400) return 'upstream_misdirected'
+  return status >= 500 || status < 300 ? 'upstream_error' : 'upstream_rejected'
 }
 
 const PASSED_STATUS = new Set([400, 409, 413, 415, 422, 424, 451])

@@ -51,6 +51,12 @@ export const ERRORS = {
   upstream_error: kind(502, 'upstream', 'same', 'Upstream "{upstream}" answered with {problem}.'),
   upstream_unreachable: kind(502, 'upstream', 'same', 'Upstream "{upstream}" could not be reached: {problem}.'),
   upstream_invalid: kind(502, 'upstream', 'same', 'Upstream "{upstream}" sent something that is no answer: {problem}.'),
+  upstream_misdirected: kind(
+    502,
+    'upstream',
+    'elsewhere',
+    'Upstream "{upstream}" redirects elsewhere; set its base URL to where it really is.',
+  ),
   upstream_incomplete: kind(502, 'upstream', 'same', 'Upstream "{upstream}" ended its answer before it was complete.'),
   upstream_credentials: kind(502, 'upstream', 'elsewhere', 'Upstream "{upstream}" refused the configured credential.'),
   upstream_quota: kind(429, 'upstream', 'elsewhere', 'The account at upstream "{upstream}" has no quota left.'),

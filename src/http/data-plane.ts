@@ -37,6 +37,7 @@ export const ENDPOINTS = [
 
 /** A stream's head and its first ping go out after this long without content, and a ping after each further one. */
 const PING_MS = 15_000
+const JOINED_BODY = 16 * 1024
 
 export function dataPlane(app: FastifyInstance, parts: DataPlaneParts): void {
   for (const { path, dialect: id } of ENDPOINTS) {
@@ -73,18 +74,20 @@ function createDoor(parts: DataPlaneParts, dialect: Dialect) {
     }
     out.once('close', left)
     let ping: Pinger | undefined
+    let x: Exchange | undefined
     try {
       if (parts.draining()) throw failure('shutting_down')
       const body = bodyOf(request)
       const { json, scan } = parseJsonObject(body)
       check(json, fields, scan.duplicates)
-      const x = exchangeOf({ id, started, snapshot, request, body, json, scan, signal: controller.signal })
+      x = exchangeOf({ id, started, snapshot, request, body, json, scan, signal: controller.signal })
       origins.set(x, raw)
-      if (x.stream) ping = pinger(out, client.ping, () => head(x, snapshot, undefined, client.streamType))
+      const arrived = x
+      if (x.stream) ping = pinger(out, client.ping, () => head(arrived, snapshot, undefined, client.streamType))
       const answer = await run(x, snapshot, ports)
       await write(out, x, snapshot, answer, ping)
     } catch (error) {
-      writeError(out, client, asGatewayError(error, { id } as Exchange), id, snapshot, ping)
+      writeError(out, client, asGatewayError(error, { id } as Exchange), id, snapshot, ping, x)
     } finally {
       ping?.stop()
       leave()
@@ -205,7 +208,9 @@ async function write(out: ServerResponse, x: Exchange, snapshot: Snapshot, answe
     booked(headers, answer.ended)
     headers['content-length'] = String(answer.body.length)
     out.writeHead(answer.status, headers)
-    out.end(answer.body)
+    // A short body as one-byte text joins the head in a single write; as a Buffer it would be a second one.
+    if (answer.body.length <= JOINED_BODY) out.end(answer.body.toString('latin1'), 'latin1')
+    else out.end(answer.body)
     return
   }
   if (!out.headersSent) out.writeHead(answer.status, head(x, snapshot, answer, answer.contentType))
@@ -238,6 +243,7 @@ export function writeError(
   id: string,
   snapshot: Snapshot | undefined,
   ping?: Pinger,
+  x?: Exchange,
 ): void {
   ping?.stop()
   if (out.destroyed || out.writableEnded) return
@@ -250,6 +256,11 @@ export function writeError(
   headers['content-length'] = String(body.length)
   headers['x-stockyard-request-id'] = id
   if (snapshot) headers['x-stockyard-revision'] = String(snapshot.revision)
+  const last = x?.attempts.at(-1)
+  if (x && last) {
+    headers['x-stockyard-upstream'] = last.target.upstream.id
+    headers['x-stockyard-attempts'] = String(x.attempts.length)
+  }
   const wait = error.details.retryAfterMs
   if (wait !== undefined && wait <= 60_000 && headers['retry-after'] === undefined) {
     headers['retry-after'] = String(Math.ceil(wait / 1_000))

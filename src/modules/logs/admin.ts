@@ -1,6 +1,6 @@
 /** What an administrator reads of the log: a page by filter and cursor, and one exchange whole. */
 import { Type } from 'typebox'
-import { failure } from '../../core/errors.ts'
+import { badRequest, failure } from '../../core/errors.ts'
 import type { AdminRoute } from '../../core/module.ts'
 import { formatDollars, nanoUsdOf } from '../../core/money.ts'
 import type { SqlValue } from '../../core/store.ts'
@@ -54,7 +54,14 @@ export function entryOf(row: Row) {
   }
 }
 
-const time = (text: unknown): number | null => (typeof text === 'string' ? Date.parse(text) || null : null)
+/** A filter that cannot be read is a mistake to point out, not one to ignore. */
+function read(asked: Readonly<Record<string, unknown>>, name: string, how: (text: string) => number): number | null {
+  const text = asked[name]
+  if (typeof text !== 'string') return null
+  const value = how(text)
+  if (Number.isNaN(value)) throw badRequest(`"${name}" cannot be read: "${text.slice(0, 100)}"`, name)
+  return value
+}
 
 export const admin: readonly AdminRoute[] = [
   {
@@ -70,14 +77,14 @@ export const admin: readonly AdminRoute[] = [
     async handle(host, { query: asked }) {
       const limit = Math.min(200, Math.max(1, Number(asked.limit ?? 50) || 50))
       const rows = await host.tables.query('list', {
-        since: time(asked.since),
-        until: time(asked.until),
-        before: asked.cursor === undefined ? null : Number(asked.cursor),
+        since: read(asked, 'since', Date.parse),
+        until: read(asked, 'until', Date.parse),
+        before: read(asked, 'cursor', Number),
         model: (asked.model as string | undefined) ?? null,
         upstream: (asked.upstream as string | undefined) ?? null,
         principal: (asked.principal as string | undefined) ?? null,
         outcome: (asked.outcome as string | undefined) ?? null,
-        status: asked.status === undefined ? null : Number(asked.status),
+        status: read(asked, 'status', Number),
         limit,
       })
       const last = rows.at(-1)
