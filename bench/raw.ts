@@ -10,10 +10,7 @@ import { Pool } from 'undici'
 
 const upstream = new Pool(`http://127.0.0.1:${process.argv[2]}`, { headersTimeout: 600_000, bodyTimeout: 300_000 })
 
-async function relay(request: IncomingMessage, out: ServerResponse): Promise<void> {
-  const parts: Buffer[] = []
-  for await (const part of request) parts.push(part as Buffer)
-  const sent = parts.length === 1 ? (parts[0] as Buffer) : Buffer.concat(parts)
+async function relay(request: IncomingMessage, sent: Buffer, out: ServerResponse): Promise<void> {
   const asked = JSON.parse(sent.toString()) as { stream?: boolean }
   const reply = await upstream.request({
     method: 'POST',
@@ -35,14 +32,19 @@ async function relay(request: IncomingMessage, out: ServerResponse): Promise<voi
     out.on('close', () => reply.body.destroy())
     return
   }
-  const body = Buffer.from(await reply.body.arrayBuffer())
-  JSON.parse(body.toString())
-  out.writeHead(reply.statusCode, { 'content-type': type, 'content-length': body.length })
+  const body = await reply.body.text()
+  JSON.parse(body)
+  out.writeHead(reply.statusCode, { 'content-type': type, 'content-length': Buffer.byteLength(body) })
   out.end(body)
 }
 
 const server = createServer({ noDelay: true, keepAliveTimeout: 75_000, requestTimeout: 0 }, (request, out) => {
-  relay(request, out).catch(() => out.destroy())
+  const parts: Buffer[] = []
+  request.on('data', (part: Buffer) => parts.push(part))
+  request.on('end', () => {
+    const sent = parts.length === 1 ? (parts[0] as Buffer) : Buffer.concat(parts)
+    relay(request, sent, out).catch(() => out.destroy())
+  })
 })
 server.listen({ port: 0, host: '127.0.0.1', backlog: 4_096 }, () => {
   process.stdout.write(`${(server.address() as AddressInfo).port}\n`)

@@ -156,7 +156,7 @@ const GOALS: readonly Goal[] = [
   { name: 'a 60 KB prompt adds, p50 ms', figure: 'long', of: 'default', ship: 0.5, aim: 0.15 },
   { name: 'added to the first text, p50 ms', figure: 'firstTextp50', of: 'default', ship: 0.5, aim: 0.2 },
   { name: 'added to the first text, p99 ms', figure: 'firstTextp99', of: 'default', ship: 1.5, aim: 0.6 },
-  { name: 'CPU µs a chunk, one each 20 ms', figure: 'cpuUsPacedChunk', of: 'default', ship: 25, aim: 10 },
+  { name: 'CPU µs a chunk, unpaced', figure: 'cpuUsChunk', of: 'default', ship: 25, aim: 10 },
   { name: 'memory idle, MB', figure: 'idleMb', of: 'default', ship: 120, aim: 80 },
   { name: 'memory with 1,000 open streams, MB', figure: 'streamsMb', of: 'default', ship: 250, aim: 150 },
   { name: 'start to first answer, ms', figure: 'coldStartMs', of: 'default', ship: 500, aim: 200 },

@@ -11,7 +11,7 @@
  */
 import { spawnSync } from 'node:child_process'
 import { readFileSync, writeFileSync } from 'node:fs'
-import { availableParallelism, totalmem } from 'node:os'
+import { cpus, totalmem } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { canPin, RIG_CORE, residentMb } from './machine.ts'
@@ -154,7 +154,7 @@ try {
 
   const results: Results = {
     date: new Date().toISOString().slice(0, 10),
-    machine: `${availableParallelism()} cores (${process.arch}, ${process.platform}), ${Math.round(totalmem() / 2 ** 30)} GB${canPin ? ', gateway on one core, upstream and load on the other' : ''}`,
+    machine: `${cpus().length} cores (${process.arch}, ${process.platform}), ${Math.round(totalmem() / 2 ** 30)} GB${canPin ? ', gateway on one core, upstream and load on the other' : ''}`,
     versions: {
       Stockyard: versionOf('package.json'),
       Node: process.versions.node,
