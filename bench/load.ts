@@ -7,7 +7,15 @@
 import { Worker } from 'node:worker_threads'
 import { Connection, type Listener, type Reading } from './connection.ts'
 import { Histogram, type Percentiles, percentilesOf } from './histogram.ts'
-import { CHAT_PATH, EVENTS, FIRST_CONTENT_EVENT, isStreamed, requestBodies, type WorkloadId } from './workloads.ts'
+import {
+  CHAT_PATH,
+  EVENTS,
+  FIRST_CONTENT_EVENT,
+  isStreamed,
+  LAST_CONTENT_EVENT,
+  requestBodies,
+  type WorkloadId,
+} from './workloads.ts'
 
 export interface Job {
   readonly port: number
@@ -29,7 +37,7 @@ export interface Outcome {
   readonly latencyMs: Percentiles
   /** Streams only: from the request to the first text. */
   readonly firstTextMs: Percentiles
-  /** Streams only: between two arrivals of bytes. */
+  /** Streams only: between two arrivals of text. */
   readonly gapMs: Percentiles
   readonly mostOpen: number
   readonly failed: number
@@ -41,6 +49,7 @@ export interface Outcome {
 const AFTER_MS = 10_000
 const STREAMS_MOST_MS = 30_000
 const RATE_CONNECTIONS = 64
+const ROUGH_START_MS = 250
 const RATE_MOST_CONNECTIONS = 1_024
 
 async function run(job: Job): Promise<Outcome> {
@@ -87,7 +96,7 @@ async function run(job: Job): Promise<Outcome> {
       heardAt.delete(connection)
       const wrong = wrongWith(reading)
       if (wrong !== undefined) fail(wrong)
-      else if (now <= endsAt) latency.record(now - connection.startedAt)
+      else if (connection.startedAt >= measuredFrom && now <= endsAt) latency.record(now - connection.startedAt)
       if (how.kind === 'probe') body = Buffer.concat(reading.body).toString()
       over()
       if (!ending) next(connection)
@@ -107,7 +116,8 @@ async function run(job: Job): Promise<Outcome> {
     const before = heardAt.get(connection)
     heardAt.set(connection, now)
     if (firstTextAt.has(connection)) {
-      if (before !== undefined) gap.record(now - before)
+      // What belongs to the end may be held until the books are closed, which is no gap in the text.
+      if (before !== undefined && reading.events <= LAST_CONTENT_EVENT) gap.record(now - before)
       return
     }
     if (reading.events < FIRST_CONTENT_EVENT) return
@@ -157,8 +167,10 @@ async function run(job: Job): Promise<Outcome> {
       if (at === undefined) idle.push(connection)
       else send(connection, at)
     }
-    begin(how.durationMs)
-    await onSchedule(how.perSecond, how.durationMs, (at) => {
+    begin(Number.POSITIVE_INFINITY)
+    // The thread that keeps time and all those new connections make a rough start, which is not measured.
+    measuredFrom += ROUGH_START_MS
+    await onSchedule(how.perSecond, how.durationMs + ROUGH_START_MS, (at) => {
       const connection = idle.pop()
       if (connection) {
         send(connection, at)
@@ -167,7 +179,6 @@ async function run(job: Job): Promise<Outcome> {
       late.push(at)
       if (connections.size < RATE_MOST_CONNECTIONS) open().then(next, () => fail('no connection'))
     })
-    endsAt = Number.POSITIVE_INFINITY
   }
 
   ending = true

@@ -120,7 +120,7 @@ const ROWS: readonly (readonly [figure: FigureId, name: string, decimals: number
   ['chunksPerSecond', 'chunks/s, 64 unpaced streams', 0],
   ['cpuUsChunk', 'CPU µs a chunk, unpaced', 1],
   ['cpuUsPacedChunk', 'CPU µs a chunk, one each 20 ms', 1],
-  ['gapp99', 'gap between chunks sent each 20 ms, p99 ms', 1],
+  ['gapp99', 'gap between texts sent each 20 ms, p99 ms', 1],
   ['idleMb', 'memory idle, MB', 0],
   ['streamsMb', 'memory with open streams, MB', 0],
   ['coldStartMs', 'start to first answer, ms', 0],
@@ -203,7 +203,7 @@ export function measuredTable(results: Results): string[][] {
   return [
     ['', ...ids.map((id) => LABELS[id])],
     ...ROWS.map(([figure, name, decimals]) => [
-      figure === 'streamsMb' ? `memory with ${results.streams} open streams, MB` : name,
+      figure === 'streamsMb' ? `memory with ${results.streams.toLocaleString('en-US')} open streams, MB` : name,
       ...ids.map((id) => cell(results, figure, id, decimals)),
     ]),
   ]

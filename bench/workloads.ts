@@ -10,6 +10,7 @@ export const DELTAS = 100
 export const EVENTS = DELTAS + 4
 /** The event that brings the first text; the one before names the role. */
 export const FIRST_CONTENT_EVENT = 2
+export const LAST_CONTENT_EVENT = DELTAS + 1
 export const CHAT_PATH = '/v1/chat/completions'
 
 const MODEL = 'gpt-4o-mini'
