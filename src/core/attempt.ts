@@ -46,6 +46,9 @@ function parameters(x: Exchange, target: Target): Record<string, JsonValue | und
   return Object.assign(edits, target.overrides)
 }
 
+/** A body without content, in any dialect: what is read from it are parameters alone. */
+const NOTHING_SAID: JsonObject = { messages: [], contents: [], input: [] }
+
 function requestFor(x: Exchange, target: Target, read: (json: JsonObject) => ModelRequest): ModelRequest {
   const edits = parameters(x, target)
   if (Object.keys(edits).length === 0) return x.transformed ?? x.request()
@@ -53,7 +56,7 @@ function requestFor(x: Exchange, target: Target, read: (json: JsonObject) => Mod
   // A module rewrote the request: read the parameters alone, and lay them over what it made.
   const { operation, model, stream, messages, input, rest, ...changed } = read({
     model: x.model,
-    ...(x.operation === 'chat' ? { messages: [] } : { input: '' }),
+    ...NOTHING_SAID,
     ...edits,
   }) as unknown as Record<string, unknown>
   return { ...x.transformed, ...changed } as unknown as ModelRequest
@@ -67,14 +70,14 @@ function bodyFor(
   side: UpstreamSide,
   ports: AttemptPorts,
 ): readonly Buffer[] {
+  const client = ports.dialects.get(x.dialect)?.client
   if (dialect.id === x.dialect && !x.transformed) {
     const edits = parameters(x, target)
-    if (target.model !== x.json.model) edits.model = target.model
+    if (target.model !== x.json.model && client?.addressed !== 'path') edits.model = target.model
     const more = target.upstream.provider.quirks?.noStreamOptions ? undefined : side.relayEdits?.(x.json)
     if (more) Object.assign(edits, more)
     return Object.keys(edits).length === 0 ? [x.body] : ports.wire.splice(x.body, x.scan, edits)
   }
-  const client = ports.dialects.get(x.dialect)?.client
   if (!client) throw failure('not_found', { what: `dialect "${x.dialect}"` })
   const request = requestFor(x, target, (json) => client.readRequest(json))
   const { quirks } = target.upstream.provider

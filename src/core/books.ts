@@ -190,10 +190,8 @@ export function openBooks(x: Exchange, ports: BooksPorts): Books {
 
 /** The largest output the client allowed, in tokens; where it set none, what a chat answer usually stays below. */
 function outputLimit(x: Exchange): number {
-  const { max_completion_tokens, max_tokens, max_output_tokens } = x.json
-  for (const limit of [max_completion_tokens, max_tokens, max_output_tokens]) {
-    if (typeof limit === 'number' && limit > 0) return Math.min(Math.floor(limit), 1_000_000)
-  }
+  const limit = x.outputLimit
+  if (limit !== undefined && limit > 0) return Math.min(Math.floor(limit), 1_000_000)
   return x.operation === 'embeddings' ? 0 : 4_096
 }
 

@@ -43,10 +43,21 @@ export interface Watcher {
 }
 
 export interface ClientSide {
+  /**
+   * Where the model and the wish for a stream stand; absent: in the body. From a path they are put into the parsed body
+   * as `model` and `stream`, and never into its bytes.
+   */
+  readonly addressed?: 'path'
   /** The top-level fields whose types are checked on every request, and whose duplicates are refused. */
   readonly fields: Readonly<Record<string, FieldType>>
   /** Content type of a streamed reply. */
   readonly streamType: string
+  /** The response header in which this dialect's SDKs look for the request's id. */
+  readonly requestIdHeader?: string
+  /** The output limit that a body sets, in tokens. */
+  outputLimit?(body: JsonObject): number | undefined
+  /** The top-level fields of this body that set another one. */
+  limitOutput?(body: JsonObject, tokens: number): Readonly<Record<string, JsonValue>>
   /** Throws `invalid_request` naming the place. Must accept everything the vendor's own API accepts. */
   readRequest(body: JsonObject): ModelRequest
   /** Whether an unstreamed reply in this dialect may be relayed to a client that asked so; absent: always. */

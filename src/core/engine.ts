@@ -36,7 +36,7 @@ export async function run(x: Exchange, snapshot: Snapshot, ports: EnginePorts): 
     x.principal = (await phases.authenticate(pipeline, x)) ?? ports.identify(x, snapshot)
     let plan = await planFor(x, snapshot, ports)
     const narrow = (by: Narrowed): void => {
-      plan = narrowed(x, plan, by)
+      plan = narrowed(x, plan, by, ports)
     }
     if (ports.ledger.trouble) throw failure(ports.ledger.trouble, { problem: 'see /health/ready' })
     await phases.admit(pipeline, x, books.holds, narrow)
@@ -77,18 +77,14 @@ export async function planFor(x: Exchange, snapshot: Snapshot, ports: Pick<Engin
   return targets.length === plan.targets.length ? plan : { ...plan, targets }
 }
 
-/** The fields with which client dialects limit the output, newest first. */
-const OUTPUT_LIMITS = ['max_completion_tokens', 'max_output_tokens', 'max_tokens'] as const
-
-function narrowed(x: Exchange, plan: Plan, by: Narrowed): Plan {
+function narrowed(x: Exchange, plan: Plan, by: Narrowed, ports: Pick<EnginePorts, 'dialects'>): Plan {
   let { targets } = plan
   if (by.dropTargets) targets = targets.filter((t) => !by.dropTargets?.includes(t))
   const most = by.maxOutputTokens
-  if (most !== undefined) {
-    const field = OUTPUT_LIMITS.find((name) => typeof x.json[name] === 'number') ?? 'max_tokens'
-    const asked = x.json[field]
-    const limit = typeof asked === 'number' ? Math.min(asked, most) : most
-    targets = targets.map((t): Target => ({ ...t, overrides: { ...t.overrides, [field]: limit } }))
+  const client = ports.dialects.get(x.dialect)?.client
+  if (most !== undefined && client?.limitOutput) {
+    const limit = client.limitOutput(x.json, Math.min(x.outputLimit ?? most, most))
+    targets = targets.map((t): Target => ({ ...t, overrides: { ...t.overrides, ...limit } }))
   }
   return targets === plan.targets ? plan : { ...plan, targets }
 }

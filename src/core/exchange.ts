@@ -163,11 +163,13 @@ export interface Exchange {
   /** The public name that was asked for. */
   readonly model: string
   readonly stream: boolean
+  /** The output limit that the client set, in tokens. */
+  readonly outputLimit: number | undefined
   readonly headers: Readonly<Record<string, string | undefined>>
   readonly body: Buffer
   /** Where the body's top-level fields stand, for edits that leave all other bytes alone. */
   readonly scan: BodyScan
-  /** The parsed body. Its objects came from JSON.parse: `__proto__` is data in it, not a prototype. */
+  /** The parsed body, with `model` and `stream` where the client's dialect has them in the path. Its objects came from JSON.parse: `__proto__` is data in it, not a prototype. */
   readonly json: JsonObject
   readonly peer: string
   /** Aborted when the client leaves, the gateway stops, or an administrator ends it. */

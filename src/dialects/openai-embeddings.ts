@@ -180,6 +180,7 @@ export default defineDialect({
   client: {
     fields: { model: 'string', encoding_format: 'string', dimensions: 'integer', user: 'string' },
     streamType: 'text/event-stream',
+    requestIdHeader: 'x-request-id',
     readRequest,
     takes: (facts, asked) => facts.encoding === undefined || facts.encoding === (asked.encoding_format ?? 'float'),
     writeBody,

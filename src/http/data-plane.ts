@@ -6,7 +6,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { Answer } from '../core/deliver.ts'
 import { asGatewayError } from '../core/deliver.ts'
-import type { Dialect, FieldType } from '../core/dialect.ts'
+import type { ClientSide, Dialect, FieldType } from '../core/dialect.ts'
 import { type EnginePorts, run } from '../core/engine.ts'
 import { badRequest, failure, type GatewayError } from '../core/errors.ts'
 import type { Ended, Exchange } from '../core/exchange.ts'
@@ -16,6 +16,8 @@ import type { JsonObject, ModelRequest } from '../core/request.ts'
 import type { Snapshot } from '../core/snapshot.ts'
 import type { BodyScan } from '../core/wire.ts'
 import { parseJsonObject } from '../wire/json.ts'
+import { JsonArrayEnvelope } from '../wire/json-array.ts'
+import { type Address, addressOf, ENDPOINTS, MODEL_PATHS, VERBS } from './endpoints.ts'
 import type { Identity } from './identity.ts'
 
 export interface DataPlaneParts {
@@ -28,31 +30,38 @@ export interface DataPlaneParts {
   readonly draining: () => boolean
 }
 
-/** Client endpoints, by the dialect that they speak. */
-export const ENDPOINTS = [
-  { path: '/v1/chat/completions', dialect: 'openai-chat' },
-  { path: '/v1/completions', dialect: 'openai-completions' },
-  { path: '/v1/embeddings', dialect: 'openai-embeddings' },
-] as const
-
 /** A stream's head and its first ping go out after this long without content, and a ping after each further one. */
 const PING_MS = 15_000
 const JOINED_BODY = 16 * 1024
 
 export function dataPlane(app: FastifyInstance, parts: DataPlaneParts): void {
-  for (const { path, dialect: id } of ENDPOINTS) {
+  const doorOf = (id: string): Door => {
     const dialect = parts.ports.dialects.get(id)
     if (!dialect?.client) throw new Error(`no client side for dialect ${id}`)
-    const door = createDoor(parts, dialect)
+    return createDoor(parts, dialect)
+  }
+  for (const { path, dialect } of ENDPOINTS) {
+    const door = doorOf(dialect)
     app.post(path, (request, reply) => {
       reply.hijack()
       void door(request, reply)
     })
   }
+  const doors = new Map(Object.entries(VERBS).map(([verb, { dialect }]) => [verb, doorOf(dialect)]))
+  for (const { path, prefix } of MODEL_PATHS) {
+    app.post(path, (request, reply) => {
+      const { '*': rest } = request.params as { '*': string }
+      const { verb, address } = addressOf(prefix + rest, request.query as Record<string, unknown>)
+      reply.hijack()
+      void doors.get(verb)?.(request, reply, address)
+    })
+  }
 }
 
-function createDoor(parts: DataPlaneParts, dialect: Dialect) {
-  const client = dialect.client as NonNullable<Dialect['client']>
+type Door = (request: FastifyRequest, reply: FastifyReply, address?: Address) => Promise<void>
+
+function createDoor(parts: DataPlaneParts, dialect: Dialect): Door {
+  const client = dialect.client as ClientSide
   const fields = Object.entries(client.fields)
   const origins = new WeakMap<Exchange, IncomingMessage>()
   const ports: EnginePorts = {
@@ -60,7 +69,7 @@ function createDoor(parts: DataPlaneParts, dialect: Dialect) {
     identify: (x) => parts.identity.identify(origins.get(x) as IncomingMessage),
   }
 
-  return async (request: FastifyRequest, reply: FastifyReply): Promise<void> => {
+  return async (request, reply, address) => {
     const raw = request.raw
     const out = reply.raw
     const id = parts.nextId()
@@ -73,21 +82,26 @@ function createDoor(parts: DataPlaneParts, dialect: Dialect) {
       if (!out.writableFinished) controller.abort()
     }
     out.once('close', left)
+    const envelope = address?.array ? new JsonArrayEnvelope() : undefined
     let ping: Pinger | undefined
     let x: Exchange | undefined
     try {
       if (parts.draining()) throw failure('shutting_down')
       const body = bodyOf(request)
-      const { json, scan } = parseJsonObject(body)
+      const { json: sent, scan } = parseJsonObject(body)
+      const json: JsonObject = address ? { ...sent, model: address.model, stream: address.stream } : sent
       check(json, fields, scan.duplicates)
       x = exchangeOf({ id, started, snapshot, request, body, json, scan, signal: controller.signal })
       origins.set(x, raw)
       const arrived = x
-      if (x.stream) ping = pinger(out, client.ping, () => head(arrived, snapshot, undefined, client.streamType))
+      if (x.stream) {
+        const type = envelope ? 'application/json' : client.streamType
+        ping = pinger(out, envelope ? ' ' : client.ping, () => head(arrived, client, snapshot, undefined, type))
+      }
       const answer = await run(x, snapshot, ports)
-      await write(out, x, snapshot, answer, ping)
+      await write(out, x, client, snapshot, answer, ping, envelope)
     } catch (error) {
-      writeError(out, client, asGatewayError(error, { id } as Exchange), id, snapshot, ping, x)
+      writeError(out, client, asGatewayError(error, { id } as Exchange), id, snapshot, ping, x, envelope)
     } finally {
       ping?.stop()
       leave()
@@ -116,9 +130,10 @@ function createDoor(parts: DataPlaneParts, dialect: Dialect) {
       names: a.snapshot.names,
       operation: dialect.operation,
       dialect: dialect.id,
-      path: a.request.url,
+      path: a.request.url.split('?', 1)[0] as string,
       model: a.json.model as string,
       stream: a.json.stream === true,
+      outputLimit: client.outputLimit?.(a.json),
       headers: a.request.raw.headers as Record<string, string | undefined>,
       body: a.body,
       json: a.json,
@@ -177,11 +192,13 @@ function check(
 
 function head(
   x: Exchange,
+  client: ClientSide,
   snapshot: Snapshot,
   answer: Answer | undefined,
   contentType: string,
 ): Record<string, string> {
   const headers: Record<string, string> = { ...answer?.headers, 'content-type': contentType }
+  if (client.requestIdHeader !== undefined) headers[client.requestIdHeader] ??= x.id
   headers['x-stockyard-request-id'] = x.id
   headers['x-stockyard-revision'] = String(snapshot.revision)
   headers['x-stockyard-model'] = headerSafe(x.model)
@@ -202,9 +219,17 @@ function booked(headers: Record<string, string>, ended: Ended): void {
   headers['x-stockyard-overhead-ms'] = ended.overheadMs.toFixed(2)
 }
 
-async function write(out: ServerResponse, x: Exchange, snapshot: Snapshot, answer: Answer, ping: Pinger | undefined) {
+async function write(
+  out: ServerResponse,
+  x: Exchange,
+  client: ClientSide,
+  snapshot: Snapshot,
+  answer: Answer,
+  ping: Pinger | undefined,
+  envelope: JsonArrayEnvelope | undefined,
+) {
   if (answer.kind === 'body') {
-    const headers = head(x, snapshot, answer, 'application/json')
+    const headers = head(x, client, snapshot, answer, 'application/json')
     booked(headers, answer.ended)
     headers['content-length'] = String(answer.body.length)
     out.writeHead(answer.status, headers)
@@ -213,15 +238,16 @@ async function write(out: ServerResponse, x: Exchange, snapshot: Snapshot, answe
     else out.end(answer.body)
     return
   }
-  if (!out.headersSent) out.writeHead(answer.status, head(x, snapshot, answer, answer.contentType))
+  const type = envelope ? 'application/json' : answer.contentType
+  if (!out.headersSent) out.writeHead(answer.status, head(x, client, snapshot, answer, type))
   for await (const buffers of answer.chunks) {
     ping?.heard()
     let flowing = true
-    for (const buffer of buffers) flowing = out.write(buffer)
+    for (const buffer of envelope ? buffers.flatMap((b) => envelope.take(b)) : buffers) flowing = out.write(buffer)
     if (!flowing && !out.destroyed) await drained(out)
     if (out.destroyed) break
   }
-  out.end()
+  out.end(envelope?.end())
 }
 
 function drained(out: ServerResponse): Promise<void> {
@@ -238,22 +264,25 @@ function drained(out: ServerResponse): Promise<void> {
 
 export function writeError(
   out: ServerResponse,
-  client: NonNullable<Dialect['client']>,
+  client: ClientSide,
   error: GatewayError,
   id: string,
   snapshot: Snapshot | undefined,
   ping?: Pinger,
   x?: Exchange,
+  envelope?: JsonArrayEnvelope,
 ): void {
   ping?.stop()
   if (out.destroyed || out.writableEnded) return
   if (out.headersSent) {
-    out.end(client.failStream(error, id))
+    const said = client.failStream(error, id)
+    out.end(envelope ? Buffer.concat([...envelope.take(Buffer.from(said)), Buffer.from(envelope.end())]) : said)
     return
   }
   const body = Buffer.from(JSON.stringify(client.writeError(error, id)))
   const headers: Record<string, string> = { ...error.details.headers, 'content-type': 'application/json' }
   headers['content-length'] = String(body.length)
+  if (client.requestIdHeader !== undefined) headers[client.requestIdHeader] ??= id
   headers['x-stockyard-request-id'] = id
   if (snapshot) headers['x-stockyard-revision'] = String(snapshot.revision)
   const last = x?.attempts.at(-1)

@@ -1,34 +1,90 @@
-/** The list of models in OpenAI's shape: what a client may ask for by name. */
-import type { FastifyInstance } from 'fastify'
-import { failure } from '../core/errors.ts'
+/**
+ * The list of models a client may ask for by name, in the shape of the API it speaks: OpenAI's, Anthropic's where the
+ * request says which version of it (`anthropic-version`), Google's under `/v1beta`.
+ */
+import type { FastifyInstance, FastifyRequest } from 'fastify'
+import { badRequest, failure } from '../core/errors.ts'
 import type { Gateway } from '../core/gateway.ts'
+import type { ListedModel } from '../core/names.ts'
+import type { JsonObject } from '../core/request.ts'
 import type { Identity } from './identity.ts'
+
+interface Shape {
+  one(model: ListedModel): JsonObject
+  list(models: readonly ListedModel[], query: Query): JsonObject
+}
+type Query = Readonly<Record<string, unknown>>
+
+const openai: Shape = {
+  one: ({ id, ownedBy }) => ({ id, object: 'model', created: 0, owned_by: ownedBy }),
+  list: (models) => ({ object: 'list', data: models.map(openai.one) }),
+}
+
+const anthropic: Shape = {
+  one: ({ id }) => ({ type: 'model', id, display_name: id, created_at: '1970-01-01T00:00:00Z' }),
+  list(models, query) {
+    const limit = count(query, 'limit', 20)
+    const after = models.findIndex(({ id }) => id === query.after_id)
+    const before = models.findIndex(({ id }) => id === query.before_id)
+    const from = before >= 0 ? Math.max(0, before - limit) : after + 1
+    const to = before >= 0 ? before : from + limit
+    const page = models.slice(from, to).map(anthropic.one)
+    const hasMore = before >= 0 ? from > 0 : to < models.length
+    return { data: page, has_more: hasMore, first_id: page[0]?.id ?? null, last_id: page.at(-1)?.id ?? null }
+  },
+}
+
+const gemini: Shape = {
+  one: ({ id }) => ({
+    name: `models/${id}`,
+    displayName: id,
+    supportedGenerationMethods: ['generateContent', 'streamGenerateContent'],
+  }),
+  list(models, query) {
+    const size = count(query, 'pageSize', 50)
+    const { pageToken } = query
+    const from = typeof pageToken === 'string' && /^\d{1,9}$/.test(pageToken) ? Number(pageToken) : 0
+    const to = from + size
+    const page = models.slice(from, to).map(gemini.one)
+    return { models: page, ...(to < models.length ? { nextPageToken: String(to) } : {}) }
+  },
+}
+
+function count(query: Query, name: string, unasked: number): number {
+  const value = query[name]
+  if (value === undefined) return unasked
+  if (typeof value !== 'string' || !/^\d{1,6}$/.test(value) || Number(value) < 1) {
+    throw badRequest(`"${name}" must be a whole number from 1 to 1000.`, name)
+  }
+  return Math.min(Number(value), 1_000)
+}
 
 export function models(app: FastifyInstance, gateway: Gateway, identity: Identity): void {
   const listed = () => {
     const { names, pipeline } = gateway.snapshot
-    return names
-      .list(pipeline.route.some(({ id }) => id === 'aliases'))
-      .map(({ id, ownedBy }) => ({ id, object: 'model', created: 0, owned_by: ownedBy }))
+    return names.list(pipeline.route.some(({ id }) => id === 'aliases'))
   }
-  app.get('/v1/models', async (request, reply) => {
-    identity.identify(request.raw)
-    return reply.type('application/json').send(JSON.stringify({ object: 'list', data: listed() }))
-  })
-  app.get('/v1/models/*', async (request, reply) => {
-    identity.identify(request.raw)
-    const id = (request.params as { '*': string })['*']
+  const named = (id: string): ListedModel => {
+    const { names } = gateway.snapshot
     const found = listed().find((model) => model.id === id)
-    const named =
-      found ??
-      (gateway.snapshot.names.resolve(id).targets.length > 0
-        ? { id, object: 'model', created: 0, owned_by: 'stockyard' }
-        : undefined)
-    if (!named) {
-      const near = gateway.snapshot.names.nearest(id)
-      const nearest = near.length > 0 ? ` Did you mean ${near.map((n) => `"${n}"`).join(' or ')}?` : ''
-      throw failure('model_not_found', { model: id.slice(0, 200), nearest })
-    }
-    return reply.type('application/json').send(JSON.stringify(named))
-  })
+    if (found) return found
+    if (names.resolve(id).targets.length > 0) return { id, ownedBy: 'stockyard' }
+    const near = names.nearest(id)
+    const nearest = near.length > 0 ? ` Did you mean ${near.map((n) => `"${n}"`).join(' or ')}?` : ''
+    throw failure('model_not_found', { model: id.slice(0, 200), nearest })
+  }
+  const serve = (path: string, shapeOf: (request: FastifyRequest) => Shape): void => {
+    app.get(path, async (request, reply) => {
+      identity.identify(request.raw)
+      const list = shapeOf(request).list(listed(), request.query as Query)
+      return reply.type('application/json').send(JSON.stringify(list))
+    })
+    app.get(`${path}/*`, async (request, reply) => {
+      identity.identify(request.raw)
+      const { '*': id } = request.params as { '*': string }
+      return reply.type('application/json').send(JSON.stringify(shapeOf(request).one(named(id))))
+    })
+  }
+  serve('/v1/models', ({ headers }) => (headers['anthropic-version'] === undefined ? openai : anthropic))
+  serve('/v1beta/models', () => gemini)
 }

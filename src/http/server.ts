@@ -2,11 +2,12 @@
  * The one HTTP server: limits, error shapes, the doors. Defaults of Fastify and Node that matter are set on purpose:
  * nothing is inherited.
  */
-import type { Server } from 'node:http'
+import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import { type FastifyInstance, fastify } from 'fastify'
 import type { Dialect } from '../core/dialect.ts'
 import { failure, GatewayError } from '../core/errors.ts'
 import { writeError } from './data-plane.ts'
+import { withoutQueryKey } from './endpoints.ts'
 
 export interface ServerOptions {
   readonly bodyLimitBytes: number
@@ -18,6 +19,7 @@ export interface ServerOptions {
 export function createServer(options: ServerOptions): FastifyInstance {
   const app = fastify({
     bodyLimit: options.bodyLimitBytes,
+    rewriteUrl: (request: IncomingMessage) => withoutQueryKey(request.url ?? '/', request.headers),
     routerOptions: { maxParamLength: 1_024 },
     // A long answer is no reason to hang up; slow requests are bounded by Node's headersTimeout and our own reading.
     requestTimeout: 0,
@@ -37,12 +39,14 @@ export function createServer(options: ServerOptions): FastifyInstance {
   app.removeAllContentTypeParsers()
   app.addContentTypeParser('*', { parseAs: 'buffer' }, (_, body, done) => done(null, body))
 
-  const shapeOf = (url: string) => {
-    const id = url.startsWith('/v1/messages')
-      ? 'anthropic-messages'
-      : url.startsWith('/v1beta')
-        ? 'gemini-generate'
-        : 'openai-chat'
+  const shapeOf = (url: string, headers: IncomingMessage['headers']) => {
+    const isAnthropic = headers['anthropic-version'] !== undefined && url.startsWith('/v1/models')
+    const id =
+      isAnthropic || url.startsWith('/v1/messages')
+        ? 'anthropic-messages'
+        : url.startsWith('/v1beta')
+          ? 'gemini-generate'
+          : 'openai-chat'
     return options.dialects.get(id)?.client ?? options.dialects.get('openai-chat')?.client
   }
   app.setNotFoundHandler((request, reply) => {
@@ -57,13 +61,14 @@ export function createServer(options: ServerOptions): FastifyInstance {
             allowed: allowed.join(' or '),
           })
         : failure('not_found', { what: `path ${path.slice(0, 200)}` })
-    answer(request.url, reply.raw, error)
+    answer(request.raw, reply.raw, error)
   })
   app.setErrorHandler((error, request, reply) => {
     reply.hijack()
-    answer(request.url, reply.raw, translated(error, options.bodyLimitBytes))
+    answer(request.raw, reply.raw, translated(error, options.bodyLimitBytes))
   })
-  function answer(url: string, out: import('node:http').ServerResponse, error: GatewayError): void {
+  function answer(request: IncomingMessage, out: ServerResponse, error: GatewayError): void {
+    const { url = '/', headers } = request
     if (url.startsWith('/api/')) {
       const body = JSON.stringify({
         error: { code: error.code, message: error.message, details: publicDetails(error) },
@@ -76,7 +81,7 @@ export function createServer(options: ServerOptions): FastifyInstance {
       out.end(body)
       return
     }
-    const client = shapeOf(url)
+    const client = shapeOf(url, headers)
     if (client) writeError(out, client, error, options.nextId(), undefined)
   }
   return app

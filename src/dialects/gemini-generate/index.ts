@@ -4,19 +4,22 @@
  * bytes after a finish reason is the end.
  */
 import { defineDialect } from '../../core/dialect.ts'
-import type { JsonValue } from '../../core/request.ts'
+import type { JsonObject, JsonValue } from '../../core/request.ts'
 import { readError, writeError } from './errors.ts'
 import { readRequest } from './read-request.ts'
 import { ReplyReader } from './reader.ts'
-import { ID } from './vocabulary.ts'
+import { camelKeys, ID, numberOf, objectOf } from './vocabulary.ts'
 import { factsOf, GeminiWatcher } from './watcher.ts'
 import { writeRequest } from './write-request.ts'
 import { failStream, streamWriter, writeBody } from './writer.ts'
+
+const limitsOf = (body: JsonObject): JsonObject => camelKeys(objectOf(body.generationConfig ?? body.generation_config))
 
 export default defineDialect({
   id: ID,
   operation: 'chat',
   client: {
+    addressed: 'path',
     fields: {
       model: 'string',
       stream: 'boolean',
@@ -34,6 +37,13 @@ export default defineDialect({
       cached_content: 'string',
     },
     streamType: 'text/event-stream',
+    outputLimit: (body) => numberOf(limitsOf(body).maxOutputTokens),
+    limitOutput: (body, tokens) => ({
+      [body.generation_config === undefined ? 'generationConfig' : 'generation_config']: {
+        ...limitsOf(body),
+        maxOutputTokens: tokens,
+      },
+    }),
     readRequest,
     writeBody,
     streamWriter,

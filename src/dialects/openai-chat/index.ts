@@ -39,6 +39,15 @@ export default defineDialect({
       safety_identifier: 'string',
     },
     streamType: 'text/event-stream',
+    requestIdHeader: 'x-request-id',
+    outputLimit: ({ max_completion_tokens, max_tokens }) =>
+      typeof max_completion_tokens === 'number'
+        ? max_completion_tokens
+        : typeof max_tokens === 'number'
+          ? max_tokens
+          : undefined,
+    limitOutput: ({ max_completion_tokens }, tokens) =>
+      typeof max_completion_tokens === 'number' ? { max_completion_tokens: tokens } : { max_tokens: tokens },
     readRequest,
     writeBody,
     streamWriter,

@@ -1,0 +1,61 @@
+/** Which paths the data plane serves, and the dialect that each speaks. */
+import { failure } from '../core/errors.ts'
+
+export const ENDPOINTS = [
+  { path: '/v1/chat/completions', dialect: 'openai-chat' },
+  { path: '/v1/completions', dialect: 'openai-completions' },
+  { path: '/v1/embeddings', dialect: 'openai-embeddings' },
+  { path: '/v1/messages', dialect: 'anthropic-messages' },
+] as const
+
+/** What a path says that other dialects say in the body. */
+export interface Address {
+  readonly model: string
+  readonly stream: boolean
+  /** The stream is wanted as one JSON array instead of server-sent events. */
+  readonly array: boolean
+}
+
+/** Google puts model and verb into the path: `/v1beta/models/{model}:{verb}`. */
+export const MODEL_PATHS = [
+  { path: '/v1beta/models/*', prefix: '' },
+  { path: '/v1beta/tunedModels/*', prefix: 'tunedModels/' },
+] as const
+export const VERBS: Readonly<Record<string, { readonly dialect: string; readonly stream: boolean }>> = {
+  generateContent: { dialect: 'gemini-generate', stream: false },
+  streamGenerateContent: { dialect: 'gemini-generate', stream: true },
+}
+
+/** `named` is what stands before the query, decoded; names may hold slashes and colons. */
+export function addressOf(named: string, query: Readonly<Record<string, unknown>>): { verb: string; address: Address } {
+  const colon = named.lastIndexOf(':')
+  const verb = named.slice(colon + 1)
+  if (colon < 1 || !Object.hasOwn(VERBS, verb)) {
+    throw failure('not_found', { what: `method "${colon < 0 ? '' : verb.slice(0, 100)}"` })
+  }
+  const stream = VERBS[verb]?.stream === true
+  return { verb, address: { model: named.slice(0, colon), stream, array: stream && query.alt !== 'sse' } }
+}
+
+/**
+ * A key in the query, as Google's older clients send it, becomes the header that its newer ones use: from here on no
+ * address holds a secret. The admin API has no keys there.
+ */
+export function withoutQueryKey(url: string, headers: Record<string, string | string[] | undefined>): string {
+  const mark = url.indexOf('?')
+  if (mark < 0 || !url.includes('key=', mark) || url.startsWith('/api/')) return url
+  const kept: string[] = []
+  for (const pair of url.slice(mark + 1).split('&')) {
+    if (pair.startsWith('key=')) headers['x-goog-api-key'] ??= unescaped(pair.slice(4))
+    else if (pair) kept.push(pair)
+  }
+  return url.slice(0, mark) + (kept.length > 0 ? `?${kept.join('&')}` : '')
+}
+
+function unescaped(text: string): string {
+  try {
+    return decodeURIComponent(text)
+  } catch {
+    return text
+  }
+}

@@ -1,0 +1,173 @@
+/** Clients of Anthropic's and Google's own APIs over real sockets: every upstream, streamed and not, and their errors. */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { type Answer, exchange, type Running, runGateway } from '../running/index.ts'
+
+const upstreams = { openai: 'openai', anthropic: 'anthropic', gemini: 'gemini' }
+const MODELS = ['openai/gpt-4o-mini', 'anthropic/claude-sonnet-4-5', 'gemini/gemini-2.5-flash']
+
+const message = (gateway: Running, model: string, text: string, more: object = {}): Promise<Answer> =>
+  gateway.send('/v1/messages', { model, max_tokens: 64, messages: [{ role: 'user', content: text }], ...more })
+
+const generate = (gateway: Running, call: string, text: string, more: object = {}): Promise<Answer> =>
+  gateway.send(`/v1beta/models/${call}`, { contents: [{ role: 'user', parts: [{ text }] }], ...more })
+
+const partsOf = (responses: readonly { candidates?: { content: { parts: { text?: string }[] } }[] }[]): string =>
+  responses.flatMap((r) => r.candidates?.[0]?.content.parts.map((p) => p.text ?? '') ?? []).join('')
+
+test('a client of the Messages API reaches every upstream, streamed and not', async (t) => {
+  const gateway = await runGateway(t, { upstreams })
+  for (const model of MODELS) {
+    const whole = await message(gateway, model, 'hello')
+    assert.equal(whole.status, 200, whole.text)
+    assert.deepEqual(
+      [whole.json.type, whole.json.content, whole.json.stop_reason],
+      ['message', [{ type: 'text', text: 'echo: hello' }], 'end_turn'],
+    )
+    assert.ok(whole.json.usage.output_tokens > 0)
+    const streamed = await message(gateway, model, 'hello', { stream: true })
+    const events = streamed.data.map((data) => JSON.parse(data))
+    assert.equal(events[0].type, 'message_start')
+    assert.equal(events.at(-1).type, 'message_stop')
+    assert.equal(events.map((e) => e.delta?.text ?? '').join(''), 'echo: hello')
+    assert.ok(streamed.headers['request-id'], 'SDKs look for the request id here')
+  }
+})
+
+test('a client of generateContent reaches every upstream: whole, as SSE, and as a JSON array', async (t) => {
+  const gateway = await runGateway(t, { upstreams })
+  for (const model of MODELS) {
+    const whole = await generate(gateway, `${model}:generateContent`, 'hello')
+    assert.equal(whole.status, 200, whole.text)
+    assert.equal(partsOf([whole.json]), 'echo: hello')
+    assert.equal(whole.json.candidates[0].finishReason, 'STOP')
+    const sse = await generate(gateway, `${model}:streamGenerateContent?alt=sse`, 'hello')
+    assert.match(String(sse.headers['content-type']), /event-stream/)
+    assert.equal(partsOf(sse.data.map((data) => JSON.parse(data))), 'echo: hello')
+    const array = await generate(gateway, `${model}:streamGenerateContent`, 'hello')
+    assert.equal(array.headers['content-type'], 'application/json')
+    assert.equal(partsOf(array.json), 'echo: hello')
+    assert.equal(array.json.at(-1).candidates[0].finishReason, 'STOP')
+  }
+})
+
+test("A70: a body in the upstream's own dialect passes byte by byte; the path alone names a Gemini model", async (t) => {
+  const gateway = await runGateway(t, { upstreams })
+  const odd = '{ "contents":[{"role":"user","parts":[{"text":"caf\\u00e9"}]}],  "labels" : {"a":"b"} }'
+  const answer = await gateway.send('/v1beta/models/gemini/gemini-2.5-flash:generateContent', odd)
+  assert.equal(answer.status, 200, answer.text)
+  assert.equal(gateway.upstream.ledger.rows.at(-1)?.rawBody, odd)
+  const typed =
+    '{"model":"anthropic/claude-sonnet-4-5","max_tokens":9, "messages":[{"role":"user","content":"caf\\u00e9"}]}'
+  await gateway.send('/v1/messages', typed)
+  assert.equal(gateway.upstream.ledger.rows.at(-1)?.rawBody, typed.replace('anthropic/', ''))
+})
+
+test('an output limit of a client of any dialect bounds what the ledger holds', async (t) => {
+  const gateway = await runGateway(t, { upstreams })
+  const limited = await generate(gateway, 'openai/gpt-4o-mini:generateContent', 'one two three four five six', {
+    generationConfig: { maxOutputTokens: 2 },
+  })
+  assert.equal(limited.json.candidates[0].finishReason, 'MAX_TOKENS')
+  assert.equal(JSON.parse(gateway.upstream.ledger.rows.at(-1)?.rawBody ?? '').max_completion_tokens, 2)
+})
+
+test('mistakes are told in the dialect of the client, and nothing goes upstream', async (t) => {
+  const gateway = await runGateway(t, { upstreams })
+  const asAnthropic = async (status: number, answer: Promise<Answer>): Promise<void> => {
+    const { status: was, json, text } = await answer
+    assert.equal(was, status, text)
+    assert.equal(json.type, 'error')
+    assert.ok(json.error.type && json.error.message && json.request_id, text)
+  }
+  const asGoogle = async (status: number, answer: Promise<Answer>): Promise<void> => {
+    const { status: was, json, text } = await answer
+    assert.equal(was, status, text)
+    assert.equal(json.error.code, status)
+    assert.ok(json.error.status && json.error.message, text)
+  }
+  const [model] = MODELS as [string]
+  await asAnthropic(400, gateway.send('/v1/messages', '{"model": '))
+  await asAnthropic(400, gateway.send('/v1/messages', { messages: [] }))
+  await asAnthropic(400, gateway.send('/v1/messages', { model, max_tokens: '9', messages: [] }))
+  await asAnthropic(400, message(gateway, model, '', { messages: [{ role: 'robot', content: 'x' }] }))
+  await asAnthropic(404, message(gateway, 'no-such-model', 'x'))
+  await asAnthropic(405, exchange(`${gateway.url}/v1/messages`, 'GET'))
+  await asAnthropic(415, gateway.send('/v1/messages', 'x', { 'content-type': 'text/plain' }))
+  await asAnthropic(404, exchange(`${gateway.url}/v1/models/nope`, 'GET', undefined, { 'anthropic-version': '1' }))
+  await asGoogle(400, gateway.send(`/v1beta/models/${model}:generateContent`, '[]'))
+  await asGoogle(400, gateway.send(`/v1beta/models/${model}:generateContent`, { contents: 'hello' }))
+  await asGoogle(400, gateway.send(`/v1beta/models/${model}:streamGenerateContent`, {}))
+  await asGoogle(404, generate(gateway, 'no-such-model:generateContent', 'x'))
+  await asGoogle(404, generate(gateway, `${model}:teleport`, 'x'))
+  await asGoogle(404, generate(gateway, model, 'x'))
+  await asGoogle(400, generate(gateway, 'a%0Ab:generateContent', 'x'))
+  assert.equal(gateway.upstream.ledger.rows.length, 0)
+})
+
+test('A44: a stream that fails after content says so in the dialect of the client, and looks like no finish', async (t) => {
+  const gateway = await runGateway(t, { upstreams })
+  for (const model of MODELS) {
+    const failing = `${model}+chunks=6+pace=10+truncate=4`
+    const said = await message(gateway, failing, 'tell me', { stream: true })
+    assert.match(said.text, /event: error\ndata: \{"type":"error"/)
+    assert.ok(!said.text.includes('message_stop'), said.text)
+    const sse = await generate(gateway, `${failing}:streamGenerateContent?alt=sse`, 'tell me')
+    assert.ok(JSON.parse(sse.data.at(-1) ?? '').error.code >= 500)
+    assert.ok(!sse.text.includes('finishReason'), sse.text)
+    const array = await generate(gateway, `${failing}:streamGenerateContent`, 'tell me')
+    assert.ok(array.json.at(-1).error.code >= 500, array.text)
+  }
+})
+
+test('A65: the list of models comes in the shape of the client, page by page', async (t) => {
+  const gateway = await runGateway(t, { upstreams })
+  const get = (path: string, headers = {}) => exchange(gateway.url + path, 'GET', undefined, headers)
+  const openai = (await get('/v1/models')).json
+  assert.equal(openai.object, 'list')
+  const ids: string[] = openai.data.map((m: { id: string }) => m.id)
+  const version = { 'anthropic-version': '2023-06-01' }
+  const first = (await get('/v1/models?limit=3', version)).json
+  assert.deepEqual(
+    [first.data.map((m: { id: string }) => m.id), first.has_more, first.first_id, first.last_id],
+    [ids.slice(0, 3), true, ids[0], ids[2]],
+  )
+  assert.equal(first.data[0].type, 'model')
+  const second = (await get(`/v1/models?limit=3&after_id=${encodeURIComponent(ids[2] ?? '')}`, version)).json
+  assert.deepEqual(
+    second.data.map((m: { id: string }) => m.id),
+    ids.slice(3, 6),
+  )
+  const back = (await get(`/v1/models?limit=3&before_id=${encodeURIComponent(ids[3] ?? '')}`, version)).json
+  assert.deepEqual([back.first_id, back.last_id, back.has_more], [ids[0], ids[2], false])
+  const google = (await get('/v1beta/models?pageSize=3')).json
+  assert.deepEqual(
+    google.models.map((m: { name: string }) => m.name),
+    ids.slice(0, 3).map((id) => `models/${id}`),
+  )
+  const next = (await get(`/v1beta/models?pageSize=3&pageToken=${google.nextPageToken}`)).json
+  assert.equal(next.models[0].name, `models/${ids[3]}`)
+  const one = (await get('/v1beta/models/gemini/gemini-2.5-flash')).json
+  assert.equal(one.name, 'models/gemini/gemini-2.5-flash')
+  assert.equal((await get('/v1/models?limit=0', version)).status, 400)
+})
+
+test('a key is taken where the SDK of any dialect puts it, and one in the query is kept out of logs', async (t) => {
+  const gateway = await runGateway(t, { upstreams, environment: { STOCKYARD_PROXY_KEY: 'a-proxy-key-for-tests' } })
+  await gateway.chat('openai/gpt-4o-mini', 'x', {}, { 'x-forwarded-for': '1.2.3.4' })
+  const body = { model: MODELS[0], max_tokens: 9, messages: [{ role: 'user', content: 'x' }] }
+  const key = 'a-proxy-key-for-tests'
+  assert.equal((await gateway.send('/v1/messages', body)).status, 401)
+  for (const headers of [{ authorization: `Bearer ${key}` }, { 'x-api-key': key }, { 'api-key': key }] as const) {
+    assert.equal((await gateway.send('/v1/messages', body, headers as Record<string, string>)).status, 200)
+  }
+  const contents = { contents: [{ role: 'user', parts: [{ text: 'x' }] }] }
+  const path = `/v1beta/models/${MODELS[0]}:streamGenerateContent`
+  assert.equal((await gateway.send(path, contents, { 'x-goog-api-key': key })).status, 200)
+  assert.equal((await gateway.send(`${path}?key=wrong`, contents)).status, 401)
+  const asked = await gateway.send(`${path}?key=${key}&alt=sse`, contents)
+  assert.match(String(asked.headers['content-type']), /event-stream/)
+  const logs = JSON.stringify(await gateway.admin('GET', 'logs'))
+  assert.ok(logs.includes('streamGenerateContent') && !logs.includes(key))
+  assert.ok(!JSON.stringify(gateway.upstream.ledger.rows).includes(key))
+})
