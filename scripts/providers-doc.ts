@@ -3,7 +3,7 @@
  * would be written.
  */
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
-import type { Endpoint, Provider } from '../src/core/provider.ts'
+import { type Endpoint, type Provider, pathOf } from '../src/core/provider.ts'
 
 const FOLDER = new URL('../src/providers/', import.meta.url)
 const PAGE = new URL('../docs/providers.md', import.meta.url)
@@ -20,7 +20,7 @@ async function definitions(): Promise<Provider[]> {
 const code = (text: string): string => `\`${text}\``
 
 const endpointText = (endpoint: Endpoint): string =>
-  typeof endpoint === 'string' ? endpoint : endpoint({ model: 'MODEL', stream: false }).replace('MODEL', '{model}')
+  pathOf(endpoint, { model: 'MODEL', stream: false, options: {} })?.replace('MODEL', '{model}') ?? ''
 
 function notesOf(provider: Provider): string {
   const notes: string[] = []

@@ -1,6 +1,7 @@
 /** Puts the parts together and runs them: store, gateway, wire, doors; and takes them down in order. */
 import { randomBytes } from 'node:crypto'
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { readFile } from 'node:fs/promises'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { pino } from 'pino'
@@ -107,6 +108,11 @@ async function start(options: ServeOptions, undo: (() => Promise<unknown>)[]): P
     replay: createReplay(wire, dialects),
     log: say,
     environment: options.environment,
+    outside: {
+      egress,
+      variable: (name) => options.environment[name],
+      file: (path) => readFile(path, 'utf8'),
+    },
     now,
   })
 

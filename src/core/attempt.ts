@@ -8,8 +8,10 @@ import type { Dialect, UpstreamSide, Watcher } from './dialect.ts'
 import type { IncomingReply } from './egress.ts'
 import { failure, GatewayError } from './errors.ts'
 import type { Attempt, AttemptOutcome, Exchange, Plan, Target } from './exchange.ts'
+import { pathOf } from './provider.ts'
 import { type Frame, MARK, type Reply, type ReplyFacts } from './reply.ts'
 import type { JsonObject, JsonValue, ModelRequest } from './request.ts'
+import type { Signed } from './signing.ts'
 import type { Wire } from './wire.ts'
 
 export interface AttemptPorts {
@@ -29,13 +31,17 @@ const MOST_PEEKED_BYTES = 256 * 1024
 /** The dialect to speak with this target: the client's own if it can be relayed, else the first that does the work. */
 export function dialectFor(x: Exchange, target: Target, dialects: ReadonlyMap<string, Dialect>): Dialect | undefined {
   const { speaks } = target.upstream.provider
-  if (Object.hasOwn(speaks, x.dialect)) return dialects.get(x.dialect)
+  const serves = (id: string): boolean => typeof speaks[id] === 'string' || endpointOf(x, target, id) !== undefined
+  if (Object.hasOwn(speaks, x.dialect) && serves(x.dialect)) return dialects.get(x.dialect)
   for (const id of Object.keys(speaks)) {
     const dialect = dialects.get(id)
-    if (dialect?.operation === x.operation && dialect.upstream) return dialect
+    if (dialect?.operation === x.operation && dialect.upstream && serves(id)) return dialect
   }
   return undefined
 }
+
+const endpointOf = ({ stream }: Exchange, { upstream, model }: Target, dialect: string): string | undefined =>
+  pathOf(upstream.provider.speaks[dialect], { model, stream, options: upstream.options })
 
 /** The body's top-level fields as this target is to get them. */
 function parameters(x: Exchange, target: Target): Record<string, JsonValue | undefined> {
@@ -47,14 +53,14 @@ function parameters(x: Exchange, target: Target): Record<string, JsonValue | und
 }
 
 /** A body without content, in any dialect: what is read from it are parameters alone. */
-const NOTHING_SAID: JsonObject = { messages: [], contents: [], input: [] }
+const NOTHING_SAID: JsonObject = { messages: [], contents: [], input: [], query: '', documents: [''] }
 
 function requestFor(x: Exchange, target: Target, read: (json: JsonObject) => ModelRequest): ModelRequest {
   const edits = parameters(x, target)
   if (Object.keys(edits).length === 0) return x.transformed ?? x.request()
   if (!x.transformed) return read({ ...x.json, ...edits })
   // A module rewrote the request: read the parameters alone, and lay them over what it made.
-  const { operation, model, stream, messages, input, rest, ...changed } = read({
+  const { operation, model, stream, messages, input, query, documents, rest, ...changed } = read({
     model: x.model,
     ...NOTHING_SAID,
     ...edits,
@@ -76,6 +82,8 @@ function bodyFor(
     if (target.model !== x.json.model && client?.addressed !== 'path') edits.model = target.model
     const more = target.upstream.provider.quirks?.noStreamOptions ? undefined : side.relayEdits?.(x.json)
     if (more) Object.assign(edits, more)
+    const vendors = vendorEdits(x, target, dialect)
+    if (vendors) Object.assign(edits, vendors)
     return Object.keys(edits).length === 0 ? [x.body] : ports.wire.splice(x.body, x.scan, edits)
   }
   if (!client) throw failure('not_found', { what: `dialect "${x.dialect}"` })
@@ -94,8 +102,12 @@ function bodyFor(
     if (plan.unsupported === 'reject') throw failure('unsupported_parameter', { what: lost.join(', ') })
     for (const what of lost) x.unsupported.add(what)
   }
-  return [Buffer.from(JSON.stringify(body))]
+  const vendors = vendorEdits(x, target, dialect)
+  return [Buffer.from(JSON.stringify(vendors ? { ...body, ...vendors } : body))]
 }
+
+const vendorEdits = ({ stream, headers }: Exchange, { upstream, model }: Target, { id }: Dialect) =>
+  upstream.provider.edits?.(id, { model, stream, options: upstream.options, headers })
 
 function credentialFor(x: Exchange, plan: Plan, target: Target): { id: string; secret: string } | undefined {
   const { upstream } = target
@@ -125,28 +137,33 @@ export async function callTarget(
       { status: 400, blame: 'client', retry: 'elsewhere' },
     )
   }
-  const { provider } = target.upstream
-  const endpoint = provider.speaks[dialect.id]
-  if (endpoint === undefined) throw failure('no_target', { problem: `no endpoint for ${dialect.id}` })
+  const { provider, signer } = target.upstream
+  const path = endpointOf(x, target, dialect.id)
+  if (path === undefined) throw failure('no_target', { problem: `no endpoint for ${dialect.id}` })
+  const url = target.upstream.baseUrl + path
   const body = bodyFor(x, plan, target, dialect, side, ports)
   const credential = credentialFor(x, plan, target)
-  const path = typeof endpoint === 'string' ? endpoint : endpoint({ model: target.model, stream: x.stream })
   const headers = ports.wire.upstreamHeaders(x.headers, provider.forward ?? [])
   headers['content-type'] = 'application/json'
   headers['user-agent'] = `stockyard/${ports.version}`
   Object.assign(headers, provider.headers, target.upstream.headers)
-  if (credential) Object.assign(headers, sign(provider.sign, credential.secret))
+  if (credential && !signer) Object.assign(headers, sign(provider.sign, credential.secret))
 
   const attempt = await books.open(target, credential?.id)
-  const call = async (): Promise<Reply> => {
+  const call = async (again = false): Promise<Reply> => {
     const sentAt = performance.now()
     let incoming: IncomingReply
+    let signed: Signed | undefined
     try {
+      if (signer) {
+        const made = signer.sign({ method: 'POST', url, headers, body }, credential?.secret)
+        signed = made instanceof Promise ? await made : made
+      }
       incoming = await ports.wire.egress.send({
         upstream: target.upstream.id,
         method: 'POST',
-        url: target.upstream.baseUrl + path,
-        headers,
+        url,
+        headers: signed ? { ...headers, ...signed.headers } : headers,
         body,
         streamed: x.stream,
         timeouts: plan.timeouts,
@@ -158,16 +175,23 @@ export async function callTarget(
     }
     attempt.status = incoming.status
     attempt.headersMs = performance.now() - sentAt
-    const requestId = incoming.headers['x-request-id'] ?? incoming.headers['request-id']
+    const requestId =
+      incoming.headers['x-request-id'] ?? incoming.headers['request-id'] ?? incoming.headers[provider.requestId ?? '']
     if (requestId !== undefined) attempt.upstreamRequestId = requestId.slice(0, 200)
-    const secrets = credential ? [credential.secret] : []
+    const secrets = [...(credential ? [credential.secret] : []), ...(signed?.secrets ?? [])]
     const context: Answered = { x, plan, target, attempt, dialect, side, books, ports, sentAt, secrets, incoming }
-    if (incoming.status < 200 || incoming.status > 299) throw await complaint(context)
+    if (incoming.status < 200 || incoming.status > 299) {
+      const error = await complaint(context)
+      // A credential that expired under way is no reason to fail: one fresh one is tried, once.
+      const mayRenew = !again && signed?.credential !== undefined && error.code === 'upstream_credentials'
+      if (mayRenew && signer?.refused?.(signed?.credential as object)) return call(true)
+      throw closeFailed(books, attempt, undefined, error, sentAt)
+    }
     const type = incoming.headers['content-type'] ?? ''
-    return x.stream && /event-stream/i.test(type) ? streamed(context, signal) : unstreamed(context, type)
+    return x.stream && /event-?stream/i.test(type) ? streamed(context, signal) : unstreamed(context, type)
   }
   try {
-    return await around(attempt, call)
+    return await around(attempt, () => call())
   } catch (error) {
     // A layer around the attempt failed or refused; if the call was made, it has been closed with what it used.
     const known = error instanceof GatewayError ? error : undefined
@@ -207,12 +231,10 @@ async function complaint(a: Answered): Promise<GatewayError> {
   try {
     parsed = a.ports.wire.parseJson(await a.incoming.collect(MOST_ERROR))
   } catch (error) {
-    if (error instanceof GatewayError && error.code === 'client_closed') {
-      return closeFailed(a.books, a.attempt, undefined, error, a.sentAt)
-    }
+    if (error instanceof GatewayError && error.code === 'client_closed') return error
     // Not JSON: an error page of some box in between. Its status says enough.
   }
-  return closeFailed(a.books, a.attempt, undefined, judged(a, a.incoming.status, parsed), a.sentAt)
+  return judged(a, a.incoming.status, parsed)
 }
 
 function judged(a: Answered, status: number, body: JsonValue): GatewayError {
@@ -327,7 +349,8 @@ function resumed(
 /** The reply's frames, looked at as they pass; its end, proper or not, closes the attempt. */
 async function* watch(a: Answered, watcher: Watcher): AsyncGenerator<readonly Frame[], void> {
   const { wire } = a.ports
-  const framer = wire.framer(a.side.framing, a.target.upstream.id)
+  const { id, provider } = a.target.upstream
+  const framer = wire.framer(provider.framing?.[a.dialect.id] ?? a.side.framing, id)
   const { facts } = watcher
   try {
     for await (const chunk of a.incoming.chunks) {
@@ -356,7 +379,8 @@ async function* watch(a: Answered, watcher: Watcher): AsyncGenerator<readonly Fr
     a.attempt.totalMs = performance.now() - a.sentAt
     a.books.close(a.attempt, 'done', facts)
   } catch (error) {
-    throw closeFailed(a.books, a.attempt, facts, error, a.sentAt)
+    const said = error instanceof GatewayError && error.details.upstreamCode !== undefined && error !== facts.error
+    throw closeFailed(a.books, a.attempt, facts, said ? cleaned(error, a) : error, a.sentAt)
   } finally {
     a.incoming.abort()
     if (!a.attempt.outcome) {

@@ -192,7 +192,7 @@ export function openBooks(x: Exchange, ports: BooksPorts): Books {
 function outputLimit(x: Exchange): number {
   const limit = x.outputLimit
   if (limit !== undefined && limit > 0) return Math.min(Math.floor(limit), 1_000_000)
-  return x.operation === 'embeddings' ? 0 : 4_096
+  return x.operation === 'embeddings' || x.operation === 'rerank' ? 0 : 4_096
 }
 
 /**

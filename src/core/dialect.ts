@@ -7,8 +7,11 @@ import type { Provider } from './provider.ts'
 import type { Frame, ReplyEvent, ReplyFacts } from './reply.ts'
 import type { JsonObject, JsonValue, ModelRequest, Operation, ReportUnsupported } from './request.ts'
 
-/** How a streamed reply is cut into events on the wire. */
-export type Framing = 'sse' | 'json-array'
+/**
+ * How a streamed reply is cut into events on the wire. AWS's binary events are written anew as server-sent events where
+ * they come in; `aws-chunks` are those whose payload wraps the events of another vendor.
+ */
+export type Framing = 'sse' | 'json-array' | 'aws-events' | 'aws-chunks'
 
 export interface ReplyContext {
   /** The gateway's id of the exchange; used where the upstream gave no id of its own. */

@@ -8,6 +8,7 @@ import type { Names } from './names.ts'
 import type { Provider } from './provider.ts'
 import type { FinishReason } from './reply.ts'
 import type { JsonObject, ModelRequest, Operation } from './request.ts'
+import type { Signer } from './signing.ts'
 import type { Usage } from './usage.ts'
 import type { BodyScan } from './wire.ts'
 
@@ -38,6 +39,8 @@ export interface Upstream {
   /** Without a trailing slash. */
   readonly baseUrl: string
   readonly credentials: readonly Credential[]
+  /** Only at vendors whose calls need more than a key in a header. */
+  readonly signer?: Signer
   readonly headers: Readonly<Record<string, string>>
   readonly options: JsonObject
   /** Model names it is limited to; absent: whatever it takes. */

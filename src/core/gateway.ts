@@ -3,6 +3,7 @@
  * committed, and swapped in by one assignment; whatever fails before the commit leaves everything as it was.
  */
 import type { Catalog } from './catalog.ts'
+import type { Egress } from './egress.ts'
 import { badRequest, failure, Refusal } from './errors.ts'
 import type { Credential, Upstream } from './exchange.ts'
 import type { Replay } from './kept.ts'
@@ -11,6 +12,7 @@ import { liveCounts } from './pipeline.ts'
 import type { Provider } from './provider.ts'
 import type { JsonValue } from './request.ts'
 import { parseStrict } from './settings.ts'
+import type { Signer, SignerParts } from './signing.ts'
 import { createSnapshot, type Instance, type Snapshot } from './snapshot.ts'
 import type { ChangeMeta, Configuration, Mode, ModuleConfiguration, Store, UpstreamConfiguration } from './store.ts'
 
@@ -22,6 +24,8 @@ export interface GatewayParts {
   readonly metrics: Metrics
   readonly replay: Replay
   readonly log: Log
+  /** What signers reach through; absent: upstreams that need one cannot be configured. */
+  readonly outside?: Pick<SignerParts, 'variable' | 'file'> & { readonly egress: Egress }
   /** LLM-specific variables only; upstreams owned by it are made from the providers' definitions. */
   readonly environment: Readonly<Record<string, string | undefined>>
   now(): number
@@ -56,6 +60,7 @@ export async function createGateway(parts: GatewayParts): Promise<Gateway> {
   const providers = new Map(parts.providers.map((p) => [p.id, p]))
   const byId = new Map(modules.map((m) => [m.id, m]))
   const memories = new Map<string, Map<string, unknown>>()
+  const signers = new Map<string, { readonly identity: string; readonly signer: Signer }>()
   const loaded = store.configuration.load()
   let changing: Promise<unknown> = Promise.resolve()
 
@@ -134,26 +139,47 @@ export async function createGateway(parts: GatewayParts): Promise<Gateway> {
     }
   }
 
+  /** The signer of the same account goes on, with the credential that it fetched. */
+  function signerOf(upstream: Upstream): Signer | undefined {
+    const { id, provider, baseUrl, options, credentials, allowHosts } = upstream
+    if (!provider.signer) return undefined
+    if (!parts.outside) throw new Error(`nothing to reach the credentials of upstream "${id}" by`)
+    const identity = JSON.stringify([provider.id, baseUrl, options, credentials, allowHosts])
+    const known = signers.get(id)
+    if (known?.identity === identity) return known.signer
+    const allowed = allowHosts === undefined ? {} : { allowHosts }
+    const signer = provider.signer({ upstream: id, baseUrl, options, ...allowed, ...parts.outside, now: parts.now })
+    signers.set(id, { identity, signer })
+    return signer
+  }
+
   function upstreamOf(id: string, provider: Provider, c: UpstreamConfiguration): Upstream {
-    const baseUrl = c.baseUrl ?? provider.baseUrl
+    const options = (
+      provider.options ? parseStrict(provider.options, c.options, `upstreams/${id}/options`) : (c.options ?? {})
+    ) as Upstream['options']
+    const baseUrl = c.baseUrl ?? provider.baseUrl ?? provider.baseUrlOf?.(options)
     if (baseUrl === undefined)
       throw badRequest(`upstream "${id}": provider "${provider.id}" needs a baseUrl`, 'baseUrl')
     const credentials = (c.credentials ?? []).flatMap((credential): Credential[] => {
       const secret = store.secrets.open(id, credential.id)
       return secret === undefined ? [] : [{ id: credential.id, secret, weight: credential.weight ?? 1 }]
     })
-    return {
+    return withSigner({
       id,
       provider,
       baseUrl: baseUrl.replace(/\/+$/, ''),
       credentials,
       headers: c.headers ?? {},
-      options: c.options ?? {},
+      options,
       ...(c.models === undefined ? {} : { models: c.models }),
       callerKeys: c.callerKeys ?? false,
       ...(c.allowHosts === undefined ? {} : { allowHosts: c.allowHosts }),
       owner: 'database',
-    }
+    })
+  }
+  const withSigner = (upstream: Upstream): Upstream => {
+    const signer = signerOf(upstream)
+    return signer ? { ...upstream, signer } : upstream
   }
 
   function upstreamsOf(configuration: Configuration): Map<string, Upstream> {

@@ -2,16 +2,24 @@
  * A vendor's definition: where it is, how to sign, which dialect each of its endpoints speaks, its environment
  * variables and quirks. An OpenAI-compatible one is about ten lines of data.
  */
-import type { UpstreamComplaint } from './dialect.ts'
+import type { TObject } from 'typebox'
+import type { Framing, UpstreamComplaint } from './dialect.ts'
 import type { ErrorCode } from './errors.ts'
+import type { JsonObject, JsonValue } from './request.ts'
+import type { Signer, SignerParts } from './signing.ts'
 
 export interface EndpointCall {
   /** The model's name at the upstream, as the client or a route gave it: an endpoint that puts it into a path encodes it. */
   readonly model: string
   readonly stream: boolean
+  /** The upstream's own, as the provider's schema left them. */
+  readonly options: JsonObject
 }
-/** Appended to the base URL. */
-export type Endpoint = string | ((call: EndpointCall) => string)
+/** Appended to the base URL. Undefined: this model is not reached that way here. */
+export type Endpoint = string | ((call: EndpointCall) => string | undefined)
+/** Undefined where the vendor does not serve this model by this dialect. */
+export const pathOf = (endpoint: Endpoint | undefined, call: EndpointCall): string | undefined =>
+  typeof endpoint === 'function' ? endpoint(call) : endpoint
 
 export interface Provider {
   /** The file's name, and the id of the upstream that its environment variable makes. */
@@ -19,6 +27,10 @@ export interface Provider {
   readonly title: string
   /** Without a trailing slash; OpenAI-compatible ones include their version segment. Absent: must be configured. */
   readonly baseUrl?: string
+  /** Where it follows from the upstream's options (a region, a resource). */
+  readonly baseUrlOf?: (options: JsonObject) => string | undefined
+  /** What an upstream at this vendor may say besides: a closed schema with defaults, checked with the configuration. */
+  readonly options?: TObject
   /** Where a developer gets a key; shown by `doctor` and the docs. */
   readonly docs?: string
   /** Variables of the vendor's own SDK. Only LLM-specific ones: never a general credential. */
@@ -27,10 +39,21 @@ export interface Provider {
   readonly local?: boolean
   /** The headers that carry the credential; absent: `Authorization: Bearer`. */
   readonly sign?: (secret: string) => Readonly<Record<string, string>>
+  /** Instead of `sign`, where the whole call is signed or the credential expires. Made once for each upstream. */
+  readonly signer?: (parts: SignerParts) => Signer
   /** Sent with every call. */
   readonly headers?: Readonly<Record<string, string>>
   /** Dialect id → endpoint. The first that can serve the operation is used when the client's own is not among them. */
   readonly speaks: Readonly<Record<string, Endpoint>>
+  /** How this vendor cuts the stream of a dialect, where it is not the dialect's own way. */
+  readonly framing?: Readonly<Record<string, Framing>>
+  /** Top-level body fields that this vendor wants set or (undefined) gone, in a dialect that it serves in its own way. */
+  readonly edits?: (
+    dialect: string,
+    call: EndpointCall & { readonly headers: Readonly<Record<string, string | undefined>> },
+  ) => Readonly<Record<string, JsonValue | undefined>> | undefined
+  /** The header of its answers that names the call, where it is not the usual one. */
+  readonly requestId?: string
   /** Path of the free list of models, if there is one. */
   readonly models?: string
   /** The price table's name for this vendor; absent: no list price is known. */

@@ -79,6 +79,8 @@ export type ReplyEvent =
   /** Facts beside the text (citations, annotations, logprobs, grounding), kept for the same vendor. */
   | { readonly type: 'annotation'; readonly part?: number; readonly choice?: number; readonly rest: Rest }
   | { readonly type: 'embedding'; readonly index: number; readonly vector: readonly number[] }
+  /** One document's place in a ranking: its number in the request, best first. */
+  | { readonly type: 'ranked'; readonly index: number; readonly score: number; readonly document?: JsonObject }
   /** Replaces whatever was known before: usage is a running total. */
   | { readonly type: 'usage-report'; readonly usage: Usage }
   | {

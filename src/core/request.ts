@@ -9,7 +9,7 @@ export interface JsonObject {
 }
 
 /** What kind of work is asked for; an endpoint's dialect belongs to exactly one. */
-export type Operation = 'chat' | 'completion' | 'embeddings'
+export type Operation = 'chat' | 'completion' | 'embeddings' | 'rerank'
 
 /** Fields of one vendor that have no common word, under that vendor's dialect id: only that dialect reads them back. */
 export type Rest = Readonly<Record<string, JsonObject>>
@@ -157,7 +157,20 @@ export interface CompletionRequest {
   readonly rest?: Rest
 }
 
-export type ModelRequest = ChatRequest | EmbeddingsRequest | CompletionRequest
+export interface RerankRequest {
+  readonly operation: 'rerank'
+  readonly model: string
+  readonly stream: false
+  readonly query: string
+  /** Texts; or objects, where the vendor takes images or fields. */
+  readonly documents: readonly (string | JsonObject)[]
+  /** How many of the best are wanted; absent: all. */
+  readonly top?: number
+  readonly returnDocuments?: boolean
+  readonly rest?: Rest
+}
+
+export type ModelRequest = ChatRequest | EmbeddingsRequest | CompletionRequest | RerankRequest
 
 /** What a target's dialect could not carry: named for the header and the log, or the reason for a 400. */
 export type ReportUnsupported = (what: string) => void

@@ -4,7 +4,7 @@ import { test } from 'node:test'
 import { classify } from '../core/classify.ts'
 import type { UpstreamComplaint } from '../core/dialect.ts'
 import type { ErrorCode } from '../core/errors.ts'
-import type { Provider } from '../core/provider.ts'
+import { type Provider, pathOf } from '../core/provider.ts'
 
 const FOLDER = import.meta.dirname
 const files = readdirSync(FOLDER).filter((file) => file.endsWith('.ts') && !/^index\.ts$|\.test\.ts$/.test(file))
@@ -73,7 +73,7 @@ test('each speaks known dialects at relative paths', () => {
     for (const [dialect, endpoint] of endpoints) {
       assert.ok(DIALECTS.includes(dialect), `${id}: ${dialect}`)
       for (const stream of [true, false]) {
-        const path = typeof endpoint === 'string' ? endpoint : endpoint({ model: 'some-model', stream })
+        const path = pathOf(endpoint, { model: 'some-model', stream, options: {} }) ?? ''
         assert.match(path, /^\/[A-Za-z0-9/:?=_-]+$/, `${id}: ${path}`)
       }
     }
@@ -104,7 +104,7 @@ test('a model name cannot leave its place in the path', () => {
   const path = (model: string, stream = false) => {
     const endpoint = speaks['gemini-generate']
     assert.ok(typeof endpoint === 'function')
-    return endpoint({ model, stream })
+    return endpoint({ model, stream, options: {} })
   }
   assert.equal(path('gemini-2.5-pro'), '/v1beta/models/gemini-2.5-pro:generateContent')
   assert.equal(path('gemini-2.5-pro', true), '/v1beta/models/gemini-2.5-pro:streamGenerateContent?alt=sse')
