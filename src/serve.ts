@@ -105,6 +105,7 @@ async function start(options: ServeOptions, undo: (() => Promise<unknown>)[]): P
     modules,
     providers,
     metrics,
+    egress,
     replay: createReplay(wire, dialects),
     log: say,
     environment: options.environment,

@@ -155,7 +155,7 @@ async function body(job: Delivery): Promise<BodyAnswer> {
       bytes = Buffer.from(JSON.stringify(job.client.writeBody(events, context(job))))
     }
     meter(pipeline, x, bytes.length, estimateTokens(reply.facts.textBytes))
-    if (x.keepReplyBytes > 0) x.replyBody.push(bytes.subarray(0, x.keepReplyBytes))
+    if (!keepsHidden(job) && x.keepReplyBytes > 0) x.replyBody.push(bytes.subarray(0, x.keepReplyBytes))
     if (reply.from) books.hit(reply.target, reply.facts.usage ?? NO_USAGE)
     const ended = await books.finish('done', reply.status)
     return { kind: 'body', status: reply.status, headers: reply.headers, body: bytes, ended, reply }
@@ -251,16 +251,28 @@ async function* translated(job: Delivery): AsyncGenerator<Portion> {
 }
 
 /** Metering, keeping, the held-back end, and how a stream that fails says so. */
+/** Where a stage hides text, logs get what it says may be kept, and never the client's bytes. */
+function keepsHidden({ x, stages }: Delivery): boolean {
+  let hides = false
+  for (const { hook, stage } of stages) {
+    if (hook.observe || !stage.keeps) continue
+    hides = true
+    if (x.keepReplyBytes > 0) x.replyBody = [stage.keeps(x.keepReplyBytes)]
+  }
+  return hides
+}
+
 async function* told(job: Delivery, portions: AsyncGenerator<Portion>): AsyncGenerator<readonly Buffer[]> {
   const { x, reply, books, pipeline, client } = job
   let held: Buffer[] = []
   let bytes = 0
   let kept = 0
   let over = false
+  const hides = job.stages.some(({ hook, stage }) => stage.keeps && !hook.observe)
   const keep = (out: readonly Buffer[]): readonly Buffer[] => {
     for (const buffer of out) {
       bytes += buffer.length
-      if (kept < x.keepReplyBytes) {
+      if (!hides && kept < x.keepReplyBytes) {
         const part = buffer.subarray(0, x.keepReplyBytes - kept)
         x.replyBody.push(part)
         kept += part.length
@@ -291,6 +303,7 @@ async function* told(job: Delivery, portions: AsyncGenerator<Portion>): AsyncGen
     }
     if (reply.from) books.hit(reply.target, reply.facts.usage ?? NO_USAGE)
     void portions.return(undefined)
+    if (hides) keepsHidden(job)
     await books.finish('done', reply.status)
     over = true
     if (held.length > 0) yield keep(held)
@@ -300,12 +313,14 @@ async function* told(job: Delivery, portions: AsyncGenerator<Portion>): AsyncGen
     const judged = outcomeOf(known)
     const begun = bytes > 0 && judged !== 'client_cancel' && !(known instanceof Refusal)
     const outcome = begun ? 'partial' : judged
+    if (hides) keepsHidden(job)
     const ended = books.finish(outcome, reply.status, known)
     over = true
     await ended
     if (outcome !== 'client_cancel') yield [Buffer.from(client.failStream(known, x.id))]
   } finally {
     if (!over) {
+      if (hides) keepsHidden(job)
       void portions.return(undefined).catch(() => {})
       void books.finish('client_cancel', reply.status, failure('client_closed'))
     }

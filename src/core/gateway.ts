@@ -5,9 +5,18 @@
 import type { Catalog } from './catalog.ts'
 import type { Egress } from './egress.ts'
 import { badRequest, failure, Refusal } from './errors.ts'
-import type { Credential, Upstream } from './exchange.ts'
+import { type Credential, TIMEOUTS, type Upstream } from './exchange.ts'
 import type { Replay } from './kept.ts'
-import { type Host, type Log, type Metrics, type Module, OBSERVABLE, type Phase } from './module.ts'
+import {
+  type Host,
+  type Log,
+  type Metrics,
+  type Module,
+  type ModuleAnswer,
+  type ModuleCall,
+  OBSERVABLE,
+  type Phase,
+} from './module.ts'
 import { liveCounts } from './pipeline.ts'
 import type { Provider } from './provider.ts'
 import type { JsonValue } from './request.ts'
@@ -22,6 +31,7 @@ export interface GatewayParts {
   readonly modules: readonly Module[]
   readonly providers: readonly Provider[]
   readonly metrics: Metrics
+  readonly egress: Egress
   readonly replay: Replay
   readonly log: Log
   /** What signers reach through; absent: upstreams that need one cannot be configured. */
@@ -55,6 +65,23 @@ function withPath(url: string, provider: Provider): string {
   return url.replace(/\/$/, '') + new URL(provider.baseUrl).pathname.replace(/\/$/, '')
 }
 
+/** A module's own call, under the name of the module. */
+async function callOut(egress: Egress, module: string, call: ModuleCall): Promise<ModuleAnswer> {
+  const { timeoutMs, url, headers, body, maxAnswerBytes } = call
+  const late = AbortSignal.timeout(timeoutMs)
+  const answer = await egress.send({
+    upstream: `module:${module}`,
+    method: 'POST',
+    url,
+    headers,
+    body,
+    streamed: false,
+    timeouts: { ...TIMEOUTS, headersUnstreamedMs: timeoutMs, totalMs: timeoutMs },
+    signal: call.signal ? AbortSignal.any([call.signal, late]) : late,
+  })
+  return { status: answer.status, headers: answer.headers, body: await answer.collect(maxAnswerBytes) }
+}
+
 export async function createGateway(parts: GatewayParts): Promise<Gateway> {
   const { store, modules, catalog } = parts
   const providers = new Map(parts.providers.map((p) => [p.id, p]))
@@ -74,8 +101,10 @@ export async function createGateway(parts: GatewayParts): Promise<Gateway> {
     return {
       log: parts.log,
       metrics: parts.metrics,
+      mode: mode === 'observe' ? 'observe' : 'enforce',
       now: parts.now,
       memory,
+      call: (call) => callOut(parts.egress, module.id, call),
       refuse(code, details) {
         const kind = module.errors?.[code]
         if (!kind) throw new Error(`module ${module.id} has no error "${code}"`)

@@ -56,6 +56,8 @@ export interface Stage {
   push(event: ReplyEvent): readonly ReplyEvent[]
   /** The reply is over: what is still held back. */
   end?(): readonly ReplyEvent[]
+  /** What a log may keep of the reply instead of the client's bytes, at most so many: a stage that hides text has it. */
+  keeps?(mostBytes: number): Buffer
 }
 
 /** How far a reply has come: never its text. */
@@ -93,8 +95,12 @@ export type FaultMode = 'open' | 'closed'
 export interface Host {
   readonly log: Log
   readonly metrics: Metrics
+  /** Whether what its hooks decide is acted upon, or only noted. */
+  readonly mode: 'observe' | 'enforce'
   /** Milliseconds since 1970. */
   now(): number
+  /** A call of the module's own to an address that an administrator set: guarded and bounded like any other. */
+  call(call: ModuleCall): Promise<ModuleAnswer>
   /** Throws a refusal with a code of the module's own catalogue. */
   refuse(code: string, details?: ErrorDetails): never
   /** Kept replies, always of one owner. */
@@ -106,6 +112,20 @@ export interface Host {
   readonly jobs: Jobs
   /** What outlives a settings change: counters, averages, queues in memory, kept by core under the module's id. */
   readonly memory: Map<string, unknown>
+}
+export interface ModuleCall {
+  readonly url: string
+  readonly headers: Readonly<Record<string, string>>
+  readonly body: Buffer
+  /** For the whole call. */
+  readonly timeoutMs: number
+  readonly maxAnswerBytes: number
+  readonly signal?: AbortSignal
+}
+export interface ModuleAnswer {
+  readonly status: number
+  readonly headers: Readonly<Record<string, string>>
+  readonly body: Buffer
 }
 export interface Log {
   debug(message: string, facts?: object): void

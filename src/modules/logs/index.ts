@@ -42,7 +42,7 @@ export default defineModule({
     host.jobs.every(TIDY_MS, () => tidy(host, chosen))
     const record = (ended: readonly Exchange[]): void => {
       entries.append(ended.map(rowOf))
-      const kept = chosen.bodies ? ended.filter((x) => !wantsNoBodies(x)) : []
+      const kept = chosen.bodies ? ended.filter((x) => wentOn(x) && !wantsNoBodies(x)) : []
       if (kept.length > 0) bodies.append(kept.map((x) => bodyOf(x, chosen.maxBodyBytes)))
     }
     if (!chosen.bodies) return { record }
@@ -68,6 +68,9 @@ function wantsNoBodies({ headers }: Exchange): boolean {
     headers['helicone-omit-response'] === 'true'
   )
 }
+
+/** What was stopped on its way may have been stopped for what it says, before a content module hid it. */
+const wentOn = (x: Exchange): boolean => x.attempts.length > 0 || x.cache === 'hit'
 
 function attemptOf(a: Attempt): JsonObject {
   return {
@@ -134,7 +137,8 @@ function rowOf(x: Exchange): JsonObject {
 const bodyOf = (x: Exchange, most: number): JsonObject => ({
   request_id: x.id,
   at: x.arrivedAt,
-  request: x.body.subarray(0, most).toString('utf8'),
+  // Where a module hid something, what it made of the request is all that may be kept.
+  request: (x.transformed ? Buffer.from(JSON.stringify(x.transformed)) : x.body).subarray(0, most).toString('utf8'),
   reply: Buffer.concat(x.replyBody).toString('utf8'),
 })
 

@@ -1,0 +1,248 @@
+/**
+ * Every text of a request and its place: the one view through which content modules see what is asked, whatever the
+ * dialect or the operation. What has no word of its own (`rest`, opaque parts, operations that travel whole) is walked leaf
+ * by leaf, so that a field nobody thought of is seen too. Left alone: names and ids, schemas, bytes, signatures.
+ */
+import type { ChatRequest, JsonObject, JsonValue, MediaPart, Message, ModelRequest, Part, Rest } from './request.ts'
+
+/** Whose words a text is. */
+export type Place =
+  | 'system'
+  | 'user'
+  | 'assistant'
+  | 'tool-arguments'
+  | 'tool-result'
+  | 'file-name'
+  | 'end-user'
+  | 'input'
+  | 'other'
+
+/** Returns the same string where nothing changes. */
+export type Change = (text: string, place: Place) => string
+
+/** Fields that describe shapes, not contents. Compared without case and separators, like the next. */
+const SHAPES = new Set([
+  'schema',
+  'jsonschema',
+  'inputschema',
+  'parameters',
+  'parametersjsonschema',
+  'responseschema',
+  'tools',
+  'type',
+])
+/** Fields for bytes and signatures, if what stands there looks like it: some formats put plain text into `data`. */
+const BYTES = new Set([
+  'data',
+  'filedata',
+  'b64json',
+  'base64',
+  'bytes',
+  'signature',
+  'thoughtsignature',
+  'encryptedcontent',
+])
+const bare = (name: string): string => name.replace(/[_-]/g, '').toLowerCase()
+const looksLikeBytes = (value: JsonValue): boolean =>
+  typeof value === 'string' && value.length > 40 && /^(?:data:[^,]*,)?[\w+/=-]*$/.test(value)
+const sealed = (name: string, value: JsonValue): boolean =>
+  SHAPES.has(bare(name)) || (BYTES.has(bare(name)) && looksLikeBytes(value))
+
+/** The same request where `change` changed nothing; calls it for the same texts in the same order each time. */
+export function mapTexts(request: ModelRequest, change: Change): ModelRequest {
+  if (request.operation === 'chat') return chat(request, change)
+  if (request.operation === 'embeddings') {
+    const input = each(request.input, (text) => (typeof text === 'string' ? change(text, 'input') : text))
+    return patched(request, { input, ...ends(request, change) })
+  }
+  const place = request.operation === 'completion' ? 'input' : 'other'
+  return fields(request as unknown as JsonObject, change, place, new Set(['operation', 'model'])) as never
+}
+
+/** Calls `see` for every text, and changes nothing. */
+export function eachText(request: ModelRequest, see: (text: string, place: Place) => void): void {
+  mapTexts(request, (text, place) => {
+    see(text, place)
+    return text
+  })
+}
+
+/** What of a request nobody can read: prompts as token numbers. */
+export function unreadable(request: ModelRequest): string | undefined {
+  const numbers = (value: JsonValue | undefined): boolean =>
+    Array.isArray(value) && value.some((item) => typeof item === 'number' || numbers(item))
+  if (request.operation === 'embeddings') return numbers(request.input as JsonValue) ? 'input' : undefined
+  if (request.operation !== 'completion') return undefined
+  return Object.values(request.rest ?? {}).some(({ prompt }) => numbers(prompt)) ? 'prompt' : undefined
+}
+
+/**
+ * Whether a JSON text names a field of one object twice. Readers differ in which of the two they believe, so what was
+ * looked at here might not be what the upstream reads.
+ */
+export function namesTwice(text: string, value: JsonValue): boolean {
+  let names = 0
+  for (let at = text.indexOf('"'); at !== -1; at = text.indexOf('"', at + 1)) {
+    at = closingQuote(text, at + 1)
+    if (at === -1) break
+    let next = at + 1
+    while (text.charCodeAt(next) <= 32) next++
+    if (text[next] === ':') names++
+  }
+  return names !== namesIn(value)
+}
+
+function closingQuote(text: string, from: number): number {
+  for (let at = text.indexOf('"', from); at !== -1; at = text.indexOf('"', at + 1)) {
+    let slashes = at
+    while (text[slashes - 1] === '\\') slashes--
+    if ((at - slashes) % 2 === 0) return at
+  }
+  return -1
+}
+
+function namesIn(value: JsonValue | undefined): number {
+  if (value === null || typeof value !== 'object') return 0
+  let names = 0
+  if (Array.isArray(value)) for (const item of value as readonly JsonValue[]) names += namesIn(item)
+  else for (const field of Object.values(value)) names += 1 + namesIn(field)
+  return names
+}
+
+function chat(request: ChatRequest, change: Change): ChatRequest {
+  const messages = each(request.messages, (message) => messageOf(message, change))
+  const stop = request.stop && each(request.stop, (text) => change(text, 'other'))
+  return patched(request, { messages, ...(stop ? { stop } : {}), ...ends(request, change) })
+}
+
+/** What stands beside the conversation: who the end user is, and fields without a common word. */
+function ends(request: { readonly endUser?: string; readonly rest?: Rest }, change: Change) {
+  return {
+    ...(request.endUser === undefined ? {} : { endUser: change(request.endUser, 'end-user') }),
+    ...(request.rest === undefined ? {} : { rest: restOf(request.rest, change, 'other') }),
+  }
+}
+
+function messageOf(message: Message, change: Change): Message {
+  const place: Place = message.role === 'tool' ? 'tool-result' : message.role
+  const parts = each(message.parts, (part) => partOf(part, change, place))
+  return patched(message, {
+    parts,
+    ...(message.name === undefined || message.role === 'tool' ? {} : { name: change(message.name, place) }),
+    ...(message.rest === undefined ? {} : { rest: restOf(message.rest, change, place) }),
+  })
+}
+
+function partOf<P extends Part>(part: P, change: Change, place: Place): P {
+  const rest = part.rest === undefined ? {} : { rest: restOf(part.rest, change, place) }
+  const own = part as Part
+  switch (own.type) {
+    case 'text':
+    case 'refusal':
+    case 'reasoning':
+      return patched(part, { text: change(own.text, place), ...rest } as unknown as Partial<P>)
+    case 'tool-call':
+      return patched(part, { arguments: inJson(own.arguments, change), ...rest } as unknown as Partial<P>)
+    case 'tool-result': {
+      const content = each(own.content, (inner) => partOf(inner, change, 'tool-result'))
+      return patched(part, { content, ...rest } as unknown as Partial<P>)
+    }
+    case 'opaque':
+      return patched(part, { value: fields(own.value, change, place), ...rest } as unknown as Partial<P>)
+    default:
+      return patched(part, {
+        source: sourceOf(own.source, change, place),
+        ...(own.name === undefined ? {} : { name: change(own.name, 'file-name') }),
+        ...rest,
+      } as unknown as Partial<P>)
+  }
+}
+
+type Source = MediaPart['source']
+
+/** Addresses are text, and so are documents that are text. */
+function sourceOf(source: Source, change: Change, place: Place): Source {
+  if (source.kind === 'url') {
+    return source.url.startsWith('data:') ? source : patched(source, { url: change(source.url, place) })
+  }
+  if (source.kind !== 'data' || !/^(?:text\/|application\/(?:json|xml|yaml))/.test(source.mediaType)) return source
+  const text = Buffer.from(source.base64, 'base64').toString('utf8')
+  const changed = change(text, place)
+  return changed === text ? source : { ...source, base64: Buffer.from(changed).toString('base64') }
+}
+
+/** The arguments of a call are JSON as text: its leaves are what is said, and the rest must stay JSON. */
+function inJson(text: string, change: Change): string {
+  let value: JsonValue
+  try {
+    value = JSON.parse(text) as JsonValue
+  } catch {
+    return change(text, 'tool-arguments')
+  }
+  const changed = leaves(value, change, 'tool-arguments', true)
+  return changed === value ? text : JSON.stringify(changed)
+}
+
+function restOf(rest: Rest, change: Change, place: Place): Rest {
+  return fields(rest as unknown as JsonObject, change, place) as unknown as Rest
+}
+
+/** A number in arguments may be a card's or an account's: it is looked at as text, and stays a number if nothing is in it. */
+function leaves(value: JsonValue, change: Change, place: Place, numbersToo = false): JsonValue {
+  if (typeof value === 'string') return change(value, place)
+  if (typeof value === 'number' && numbersToo) {
+    const text = String(value)
+    const changed = change(text, place)
+    return changed === text ? value : changed
+  }
+  if (Array.isArray(value))
+    return each(value as readonly JsonValue[], (item) => leaves(item, change, place, numbersToo))
+  if (value === null || typeof value !== 'object') return value
+  if (numbersToo) return mapFields(value as JsonObject, (field) => leaves(field, change, place, true))
+  return fields(value as JsonObject, change, place)
+}
+
+function fields(object: JsonObject, change: Change, place: Place, skipped?: ReadonlySet<string>): JsonObject {
+  return mapFields(object, (value, name) =>
+    skipped?.has(name) || sealed(name, value)
+      ? value
+      : leaves(value, change, place === 'other' ? placeOf(name) : place),
+  )
+}
+
+/** Names that other formats give to the same places, where a request travels whole. */
+function placeOf(name: string): Place {
+  if (name === 'user' || name === 'safety_identifier') return 'end-user'
+  if (name === 'filename' || name === 'file_name') return 'file-name'
+  return 'other'
+}
+
+function mapFields(object: JsonObject, f: (value: JsonValue, name: string) => JsonValue): JsonObject {
+  let out: Record<string, JsonValue | undefined> | undefined
+  for (const [name, value] of Object.entries(object)) {
+    if (value === undefined) continue
+    const next = f(value, name)
+    if (next === value) continue
+    out ??= Object.assign(Object.create(null) as object, object) as Record<string, JsonValue | undefined>
+    out[name] = next
+  }
+  return out ?? object
+}
+
+function each<T>(list: readonly T[], f: (item: T) => T): readonly T[] {
+  let out: T[] | undefined
+  for (const [i, item] of list.entries()) {
+    const next = f(item)
+    if (next === item) continue
+    out ??= [...list]
+    out[i] = next
+  }
+  return out ?? list
+}
+
+function patched<T extends object>(object: T, patch: Partial<T>): T {
+  for (const [name, value] of Object.entries(patch)) {
+    if (object[name as keyof T] !== value) return { ...object, ...patch }
+  }
+  return object
+}
