@@ -122,7 +122,7 @@ async function start(options: ServeOptions, undo: (() => Promise<unknown>)[]): P
   let port = options.port
   let draining = false
   const identity = createIdentity({ store, pepper, port: () => port, now, warn: (message) => say.warn(message) })
-  if (options.environment.STOCKYARD_PROXY_KEY && store.directory.get('proxy-key') === undefined) {
+  if (options.environment.STOCKYARD_PROXY_KEY && store.facts.get('proxy-key') === undefined) {
     identity.setProxyKey(options.environment.STOCKYARD_PROXY_KEY, 'environment')
   }
 
@@ -219,15 +219,15 @@ function adminKeyOf(store: LocalStore, options: ServeOptions, pepper: string) {
     })
   }
   const remember = (key: string, action: string): void =>
-    store.directory.set('admin-key', { fingerprint: fingerprint(pepper, key) }, { actor: 'system', action })
+    store.facts.set('admin-key', { fingerprint: fingerprint(pepper, key) }, { actor: 'system', action })
   if (given !== undefined) {
-    const known = store.directory.get('admin-key') as { fingerprint?: string } | undefined
+    const known = store.facts.get('admin-key') as { fingerprint?: string } | undefined
     if (known?.fingerprint !== fingerprint(pepper, given)) remember(given, 'admin-key.from-environment')
     return { file, made: undefined }
   }
-  if (store.directory.get('admin-key') !== undefined && existsSync(file)) {
+  if (store.facts.get('admin-key') !== undefined && existsSync(file)) {
     const kept = readFileSync(file, 'utf8').trim()
-    const known = store.directory.get('admin-key') as { fingerprint?: string }
+    const known = store.facts.get('admin-key') as { fingerprint?: string }
     if (known.fingerprint === fingerprint(pepper, kept)) return { file, made: undefined }
   }
   const made = `sk-sy-admin_${randomBytes(24).toString('base64url')}`

@@ -8,6 +8,7 @@ import type { Attempt, AttemptOutcome, Ended, Exchange, Outcome, Target } from '
 import type { Hold } from './module.ts'
 import { type NanoUsd, nanoUsdOf, ZERO } from './money.ts'
 import type { ReplyFacts } from './reply.ts'
+import { scopesOf } from './scopes.ts'
 import type { Ledger, LedgerScope } from './store.ts'
 import { addUsage, costOf, estimateTokens, NO_USAGE, type Price, type Usage } from './usage.ts'
 
@@ -46,14 +47,16 @@ export function openBooks(x: Exchange, ports: BooksPorts): Books {
   let unpriced = false
 
   const scope = (target: Target): LedgerScope => {
-    const who = x.principal
+    const { organization, team, user, endUser, tags } = scopesOf(x)
     return {
       exchange: x.id,
       revision: x.revision,
-      principal: who?.id ?? 'unknown',
-      ...(who?.organization === undefined ? {} : { organization: who.organization }),
-      ...(who?.team === undefined ? {} : { team: who.team }),
-      ...(who?.user === undefined ? {} : { user: who.user }),
+      principal: x.principal?.id ?? 'unknown',
+      ...(organization === undefined ? {} : { organization }),
+      ...(team === undefined ? {} : { team }),
+      ...(user === undefined ? {} : { user }),
+      ...(endUser === undefined ? {} : { endUser }),
+      ...(tags.length === 0 ? {} : { tags }),
       model: x.model,
       upstream: target.upstream.id,
       provider: target.upstream.provider.id,

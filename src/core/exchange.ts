@@ -2,28 +2,46 @@
  * One client request's whole life, from arrival to the last record, and the words for where it may go.
  * Core writes an exchange; modules read it and answer through their hooks.
  */
+import type { Permission } from './directory.ts'
 import type { GatewayError } from './errors.ts'
 import type { NanoUsd } from './money.ts'
 import type { Names } from './names.ts'
 import type { Provider } from './provider.ts'
 import type { FinishReason } from './reply.ts'
 import type { JsonObject, ModelRequest, Operation } from './request.ts'
+import type { Scopes } from './scopes.ts'
 import type { Signer } from './signing.ts'
 import type { Usage } from './usage.ts'
 import type { BodyScan } from './wire.ts'
 
 /** Who asks. Named by the credential, never by a header that a client may write. */
 export interface Principal {
-  readonly kind: 'local' | 'proxy' | 'key'
-  /** Stable and not secret: `local`, `proxy`, or the key's public id. */
+  readonly kind: 'local' | 'proxy' | 'key' | 'token'
+  /** Stable and not secret: `local`, `proxy`, the key's public id, or `token:` and the subject of a signed token. */
   readonly id: string
   readonly organization?: string
   readonly team?: string
   readonly user?: string
   /** The owner of whatever this principal makes or keeps (cache entries, files): nobody else sees it. */
   readonly scope: string
+  /** Sorted. */
   readonly tags?: readonly string[]
-  readonly permissions?: readonly ('cache' | 'logging' | 'routing')[]
+  /** What its own headers may loosen. */
+  readonly permissions?: readonly Permission[]
+  /** Which names it may ask for; absent: all. */
+  mayAsk?(model: string): boolean
+}
+
+/** What has to be seen of a request to tell who sent it. */
+export interface Caller {
+  readonly headers: Readonly<Record<string, string | undefined>>
+  /** The client's address; one that a forwarding proxy names only if that proxy is trusted. */
+  readonly peer: string
+  readonly path: string
+  /** Absent where no model is called: the list of models, files. */
+  readonly operation?: Operation
+  readonly model?: string
+  readonly trace: Decision[]
 }
 
 export interface Credential {
@@ -150,7 +168,7 @@ export interface Decision {
 
 export type Outcome = 'done' | 'refused' | 'failed' | 'client_cancel' | 'partial'
 
-export interface Exchange {
+export interface Exchange extends Caller {
   readonly id: string
   /** Milliseconds since 1970. */
   readonly arrivedAt: number
@@ -162,30 +180,28 @@ export interface Exchange {
   readonly operation: Operation
   /** The client's dialect. */
   readonly dialect: string
-  readonly path: string
   /** The public name that was asked for. */
   readonly model: string
   readonly stream: boolean
   /** The output limit that the client set, in tokens. */
   readonly outputLimit: number | undefined
-  readonly headers: Readonly<Record<string, string | undefined>>
   readonly body: Buffer
   /** Where the body's top-level fields stand, for edits that leave all other bytes alone. */
   readonly scan: BodyScan
   /** The parsed body, with `model` and `stream` where the client's dialect has them in the path. Its objects came from JSON.parse: `__proto__` is data in it, not a prototype. */
   readonly json: JsonObject
-  readonly peer: string
   /** Aborted when the client leaves, the gateway stops, or an administrator ends it. */
   readonly signal: AbortSignal
   /** The request in the gateway's own form, read on first use. Throws `invalid_request`. */
   request(): ModelRequest
 
   principal?: Principal
+  /** Filled by `scopesOf`. */
+  scopes?: Scopes
   plan?: Plan
   /** The request after all `transform` hooks, if any changed it. */
   transformed?: ModelRequest
   readonly attempts: Attempt[]
-  readonly trace: Decision[]
   /** What no target's dialect could carry. */
   readonly unsupported: Set<string>
   /** Cache verdict for the header, set by the module that keeps replies. */

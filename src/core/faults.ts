@@ -4,7 +4,7 @@
  * awaited and starts no timer.
  */
 import { failure, type GatewayError, Refusal } from './errors.ts'
-import type { Exchange } from './exchange.ts'
+import type { Caller } from './exchange.ts'
 import type { Awaitable, FaultMode, Hooks, Phase } from './module.ts'
 
 /** What a module did since it was started; read by the admin API. */
@@ -50,7 +50,7 @@ export const isPromise = <T>(value: Awaitable<T>): value is Promise<T> =>
 /** Runs a hook. `neutral` is the outcome of a broken open (or merely observed) hook; `undo` takes back what came late. */
 export function guarded<T>(
   hook: Bound<Phase>,
-  x: Exchange | undefined,
+  x: Caller | undefined,
   neutral: T,
   work: () => Awaitable<T>,
   undo?: (value: T) => unknown,
@@ -71,7 +71,7 @@ export function guarded<T>(
 
 async function raced<T>(
   hook: Bound<Phase>,
-  x: Exchange | undefined,
+  x: Caller | undefined,
   started: number,
   neutral: T,
   working: Promise<T>,
@@ -111,7 +111,7 @@ export function count(hook: Bound<Phase>, started: number): number {
 }
 
 /** A thrown thing: refusal → thrown on (or noted, when only observing); anything else → the fault mode decides. */
-export function judge<T>(hook: Bound<Phase>, x: Exchange | undefined, started: number, neutral: T, error: unknown): T {
+export function judge<T>(hook: Bound<Phase>, x: Caller | undefined, started: number, neutral: T, error: unknown): T {
   const microseconds = count(hook, started)
   const note = (decision: string, reason: string) =>
     x?.trace.push({

@@ -2,6 +2,7 @@
  * The living gateway: the current snapshot, and the one way to change it. A change is checked, started beside the living,
  * committed, and swapped in by one assignment; whatever fails before the commit leaves everything as it was.
  */
+import { randomBytes } from 'node:crypto'
 import type { Catalog } from './catalog.ts'
 import type { Egress } from './egress.ts'
 import { badRequest, failure, Refusal } from './errors.ts'
@@ -109,6 +110,15 @@ export async function createGateway(parts: GatewayParts): Promise<Gateway> {
         const kind = module.errors?.[code]
         if (!kind) throw new Error(`module ${module.id} has no error "${code}"`)
         throw new Refusal(module.id, code, kind, details)
+      },
+      directory: store.directory,
+      secret(name) {
+        const owner = `module:${module.id}`
+        const known = store.secrets.open(owner, name)
+        if (known !== undefined) return known
+        const made = randomBytes(32).toString('base64url')
+        store.secrets.seal(owner, name, made)
+        return made
       },
       replay: parts.replay,
       cacheOf: (scope) => store.cache.of(module.id, scope),

@@ -3,8 +3,9 @@
  * hooks; the pipeline compiles the hooks of all modules that are on. A module that is off is not there at all.
  */
 import type { Static, TObject } from 'typebox'
+import type { Directory } from './directory.ts'
 import type { ErrorDetails, ErrorKind } from './errors.ts'
-import type { Attempt, Exchange, Plan, Principal, Target } from './exchange.ts'
+import type { Attempt, Caller, Exchange, Plan, Principal, Target } from './exchange.ts'
 import type { Replay } from './kept.ts'
 import type { NanoUsd } from './money.ts'
 import type { Reply, ReplyEvent } from './reply.ts'
@@ -68,7 +69,7 @@ export interface Progress {
 
 export interface Hooks {
   /** Who is asking? The first module that knows ends the search; a refusal ends the exchange. */
-  authenticate(x: Exchange): Awaitable<Principal | undefined>
+  authenticate(x: Caller): Awaitable<Principal | undefined>
   /** Where may it go? Each module refines the plan. */
   route(x: Exchange, plan: Plan): Awaitable<Plan>
   /** May they? All must agree; what was taken comes back as a hold. */
@@ -103,6 +104,10 @@ export interface Host {
   call(call: ModuleCall): Promise<ModuleAnswer>
   /** Throws a refusal with a code of the module's own catalogue. */
   refuse(code: string, details?: ErrorDetails): never
+  /** Who there is, and the figures that apply to them. */
+  readonly directory: Pick<Directory, 'epoch' | 'get' | 'proof' | 'figures' | 'list'>
+  /** A secret of this module's own, kept sealed: made on first use, the same for ever. */
+  secret(name: string): string
   /** Kept replies, always of one owner. */
   cacheOf(scope: string): ScopedCache
   /** Answers with a reply that was kept, as this client wants it. */

@@ -3,7 +3,7 @@
  * knows layers, order and what a phase does with its hooks; carrying an exchange through all of it is engine.ts.
  */
 import { failure, GatewayError, Refusal } from './errors.ts'
-import type { Attempt, Exchange, Plan, Principal, Target } from './exchange.ts'
+import type { Attempt, Caller, Exchange, Plan, Principal, Target } from './exchange.ts'
 import { type Bound, guarded, type HookCounts, hookCounts, isPromise, judge, unavailable } from './faults.ts'
 import { type Hold, type Hooks, LAYERS, type Module, type Narrowed, PHASES, type Phase, type Stage } from './module.ts'
 import type { Reply } from './reply.ts'
@@ -63,7 +63,7 @@ export function compile(modules: readonly Live[]): Pipeline {
 }
 
 /** The first module that knows the caller ends the search. A broken identity module never lets anybody in. */
-export async function authenticate(p: Pipeline, x: Exchange): Promise<Principal | undefined> {
+export async function authenticate(p: Pipeline, x: Caller): Promise<Principal | undefined> {
   for (const hook of p.authenticate) {
     const found = guarded<Principal | undefined>({ ...hook, fault: 'closed' }, x, undefined, () => hook.run(x))
     const principal = isPromise(found) ? await found : found

@@ -2,6 +2,7 @@
  * The ports through which core and modules reach anything that outlives a request. store/local implements them with
  * SQLite; a cluster implementation will stand beside it. Times are milliseconds since 1970.
  */
+import type { Directory } from './directory.ts'
 import type { AttemptOutcome } from './exchange.ts'
 import type { NanoUsd } from './money.ts'
 import type { JsonObject, JsonValue } from './request.ts'
@@ -11,11 +12,13 @@ import type { Usage } from './usage.ts'
 export interface LedgerScope {
   readonly exchange: string
   readonly revision: number
+  /** The key's public id; else `local`, `proxy`, `token:…`. */
   readonly principal: string
   readonly organization?: string
   readonly team?: string
   readonly user?: string
   readonly endUser?: string
+  readonly tags?: readonly string[]
   /** The public name the client asked for, and what was called. */
   readonly model: string
   readonly upstream: string
@@ -191,8 +194,9 @@ export interface Store {
     open(owner: string, name: string): string | undefined
     remove(owner: string, name: string): void
   }
+  readonly directory: Directory
   /** Small administrative facts that live outside revisions. Each change leaves a row of its own. */
-  readonly directory: {
+  readonly facts: {
     get(name: string): JsonValue | undefined
     set(name: string, value: JsonValue, meta: { readonly actor: string; readonly action: string }): void
   }

@@ -75,15 +75,15 @@ export function createIdentity(parts: {
   warn(message: string): void
 }): Identity {
   const { store, pepper } = parts
-  let proxy = store.directory.get('proxy-key') as JsonObject | undefined
-  let trust = store.directory.get('local-trust') as JsonObject | undefined
-  const admin = () => (store.directory.get('admin-key') as JsonObject | undefined)?.fingerprint
+  let proxy = store.facts.get('proxy-key') as JsonObject | undefined
+  let trust = store.facts.get('local-trust') as JsonObject | undefined
+  const admin = () => (store.facts.get('admin-key') as JsonObject | undefined)?.fingerprint
   let adminFingerprint = admin()
 
   function noteForwarding(clue: string): void {
     if (trust?.confirmed || trust?.lost) return
     trust = { lost: true, clue, at: parts.now() }
-    store.directory.set('local-trust', trust, { actor: 'system', action: 'local-trust.lost' })
+    store.facts.set('local-trust', trust, { actor: 'system', action: 'local-trust.lost' })
     parts.warn(
       `Something forwards to this port (${clue}), so callers on this machine are no longer trusted by themselves: switch on the module "keys", set a proxy key, or confirm local trust.`,
     )
@@ -113,7 +113,7 @@ export function createIdentity(parts: {
     },
     setProxyKey(key, actor) {
       proxy = key === undefined ? undefined : { fingerprint: fingerprint(pepper, key), setAt: parts.now() }
-      store.directory.set('proxy-key', proxy ?? null, {
+      store.facts.set('proxy-key', proxy ?? null, {
         actor,
         action: key === undefined ? 'proxy-key.remove' : 'proxy-key.set',
       })
@@ -126,7 +126,7 @@ export function createIdentity(parts: {
     },
     confirmLocalTrust(actor) {
       trust = { confirmed: true, at: parts.now() }
-      store.directory.set('local-trust', trust, { actor, action: 'local-trust.confirm' })
+      store.facts.set('local-trust', trust, { actor, action: 'local-trust.confirm' })
     },
   }
 }

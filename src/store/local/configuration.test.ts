@@ -4,9 +4,10 @@ import { type TestContext, test } from 'node:test'
 import { GatewayError } from '../../core/errors.ts'
 import { type Configuration, EMPTY_CONFIGURATION } from '../../core/store.ts'
 import { STOCKYARD_MIGRATIONS } from '../migrations/stockyard.ts'
+import { changesAfter } from './changes.ts'
 import { ConfigurationFile } from './configuration.ts'
 import { administrative } from './database.ts'
-import { Directory } from './directory.ts'
+import { Facts } from './facts.ts'
 
 function scratch(t: TestContext) {
   const db = new DatabaseSync(':memory:')
@@ -15,7 +16,7 @@ function scratch(t: TestContext) {
   let clock = 100
   const transact = administrative(db, () => {})
   const now = () => clock++
-  return { db, configuration: new ConfigurationFile(db, transact, now), directory: new Directory(db, transact, now) }
+  return { db, configuration: new ConfigurationFile(db, transact, now), facts: new Facts(db, transact, now) }
 }
 const withCache = (mode: 'off' | 'enforce'): Configuration => ({
   ...EMPTY_CONFIGURATION,
@@ -67,9 +68,9 @@ test('a change on top of a stale revision is refused and leaves nothing', (t) =>
 })
 
 test('revisions and directory changes cannot be rewritten', (t) => {
-  const { db, configuration, directory } = scratch(t)
+  const { db, configuration, facts } = scratch(t)
   configuration.commit(withCache('enforce'), by('first'))
-  directory.set('proxy-key', 'hash', { actor: 'admin', action: 'set' })
+  facts.set('proxy-key', 'hash', { actor: 'admin', action: 'set' })
   for (const statement of [
     "UPDATE revisions SET actor = 'nobody'",
     'DELETE FROM revisions',
@@ -80,36 +81,36 @@ test('revisions and directory changes cannot be rewritten', (t) => {
   }
 })
 
-test('a fact of the directory is read back, replaced and removed', (t) => {
-  const { directory } = scratch(t)
-  assert.equal(directory.get('local-trust'), undefined)
-  directory.set('local-trust', { on: true }, { actor: 'admin', action: 'confirm' })
-  assert.deepEqual(directory.get('local-trust'), { on: true })
-  directory.set('local-trust', null, { actor: 'admin', action: 'forget' })
-  assert.equal(directory.get('local-trust'), null)
-  directory.remove('local-trust', { actor: 'admin', action: 'remove' })
-  assert.equal(directory.get('local-trust'), undefined)
+test('a fact is read back, replaced and removed', (t) => {
+  const { facts } = scratch(t)
+  assert.equal(facts.get('local-trust'), undefined)
+  facts.set('local-trust', { on: true }, { actor: 'admin', action: 'confirm' })
+  assert.deepEqual(facts.get('local-trust'), { on: true })
+  facts.set('local-trust', null, { actor: 'admin', action: 'forget' })
+  assert.equal(facts.get('local-trust'), null)
+  facts.remove('local-trust', { actor: 'admin', action: 'remove' })
+  assert.equal(facts.get('local-trust'), undefined)
 })
 
 test('names are found by prefix, in which no character has a meaning of its own', (t) => {
-  const { directory } = scratch(t)
+  const { facts } = scratch(t)
   for (const name of ['session:2', 'session:1', 'session%', 'other']) {
-    directory.set(name, 1, { actor: 'a', action: 'b' })
+    facts.set(name, 1, { actor: 'a', action: 'b' })
   }
-  assert.deepEqual(directory.names('session:'), ['session:1', 'session:2'])
-  assert.deepEqual(directory.names('session%'), ['session%'])
+  assert.deepEqual(facts.names('session:'), ['session:1', 'session:2'])
+  assert.deepEqual(facts.names('session%'), ['session%'])
 })
 
 test('every change of the directory leaves a row in order, which shows only what may be shown', (t) => {
-  const { db, directory } = scratch(t)
-  directory.set('admin-key', 'the-secret-hash', { actor: 'setup', action: 'set', after: { hint: 'ab' } })
-  directory.remove('admin-key', { actor: 'admin', action: 'remove', before: { hint: 'ab' } })
-  assert.deepEqual(directory.changes(0, 10), [
+  const { db, facts } = scratch(t)
+  facts.set('admin-key', 'the-secret-hash', { actor: 'setup', action: 'set', after: { hint: 'ab' } })
+  facts.remove('admin-key', { actor: 'admin', action: 'remove', before: { hint: 'ab' } })
+  assert.deepEqual(changesAfter(db, 0, 10), [
     { id: 1, at: 100, actor: 'setup', action: 'set', object: 'admin-key', before: undefined, after: { hint: 'ab' } },
     { id: 2, at: 101, actor: 'admin', action: 'remove', object: 'admin-key', before: { hint: 'ab' }, after: undefined },
   ])
   assert.deepEqual(
-    directory.changes(1, 10).map((c) => c.id),
+    changesAfter(db, 1, 10).map((c) => c.id),
     [2],
   )
   assert.ok(!JSON.stringify(db.prepare('SELECT * FROM directory_changes').all()).includes('the-secret-hash'))

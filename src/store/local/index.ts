@@ -11,7 +11,8 @@ import type { BackupManifest } from './backup.ts'
 import { Ballast, diskIsFull } from './ballast.ts'
 import { ConfigurationFile } from './configuration.ts'
 import { administrative } from './database.ts'
-import { Directory } from './directory.ts'
+import { DirectoryFile } from './directory.ts'
+import { Facts } from './facts.ts'
 import { complaintOf, problemOf } from './fault.ts'
 import { DATABASES, type DatabaseName, databasePath, prepareDirectory, takeLock } from './files.ts'
 import { GroupLedger } from './group-ledger.ts'
@@ -32,7 +33,6 @@ import type { UsageQuestion, UsageSum } from './usage-query.ts'
 
 export { type BackupManifest, type RestoreOptions, restore } from './backup.ts'
 export type { ConfigurationChange } from './configuration.ts'
-export type { DirectoryChange, DirectoryChangeRow } from './directory.ts'
 export { StoreError, type StoreErrorCode } from './fault.ts'
 export type { AttemptsQuestion, RepriceSelection, SettledAttempt, Unpriced } from './ledger-query.ts'
 export type { Repriced } from './repricing.ts'
@@ -76,7 +76,8 @@ export interface LocalStore {
   readonly ledger: Ledger & { inDoubt(): number }
   readonly configuration: ConfigurationFile
   readonly secrets: Secrets
-  readonly directory: Directory
+  readonly directory: DirectoryFile
+  readonly facts: Facts
   readonly cache: {
     of(moduleId: string, scope: string): ScopedCache
     size(): { readonly entries: number; readonly bytes: number }
@@ -224,7 +225,8 @@ export async function openStore(options: StoreOptions): Promise<LocalStore> {
       ledger,
       configuration: new ConfigurationFile(files.stockyard, transact, now),
       secrets,
-      directory: new Directory(files.stockyard, transact, now),
+      directory: new DirectoryFile(files.stockyard, transact, now),
+      facts: new Facts(files.stockyard, transact, now),
       cache,
       tables(module) {
         if (tables[module] === undefined) throw new Error(`the module "${module}" declared no tables`)

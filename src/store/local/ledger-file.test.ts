@@ -26,7 +26,7 @@ const rowsOf = (db: DatabaseSync) => db.prepare('SELECT * FROM ledger ORDER BY s
 
 test('every field of a row comes back as it was written', (t) => {
   const { db, file } = scratchFile(t)
-  const scope = { organization: 'o', team: 't', user: 'u', endUser: 'e', revision: 9 }
+  const scope = { organization: 'o', team: 't', user: 'u', endUser: 'e', tags: ['a', 'b'], revision: 9 }
   file.write([
     openedRow(1, { ...scope, held: nanoUsdOf(9_007_199_254_740_993n) }),
     closedRow(1, {
@@ -66,6 +66,7 @@ test('every field of a row comes back as it was written', (t) => {
       team: 't',
       user: 'u',
       end_user: 'e',
+      tags: '["a","b"]',
       model: 'fast',
       upstream: 'acme-eu',
       provider: 'vendor',

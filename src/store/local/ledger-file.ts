@@ -21,32 +21,32 @@ export interface AdjustmentRow extends LedgerScope {
 export type StoredRow = LedgerRow | AdjustmentRow
 
 const INSERT_OPENED = `
-  INSERT INTO ledger (kind, attempt, at, exchange, revision, principal, organization, team, user, end_user, model, upstream,
-    provider, upstream_model, held)
-  VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+  INSERT INTO ledger (kind, attempt, at, exchange, revision, principal, organization, team, user, end_user, tags, model,
+    upstream, provider, upstream_model, held)
+  VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
   ON CONFLICT DO NOTHING`
 const INSERT_CLOSED = `
-  INSERT INTO ledger (kind, attempt, at, exchange, revision, principal, organization, team, user, end_user, model, upstream,
-    provider, upstream_model, input, cache_read, cache_write_5m, cache_write_1h, output, reasoning, image_input, image_output,
+  INSERT INTO ledger (kind, attempt, at, exchange, revision, principal, organization, team, user, end_user, tags, model,
+    upstream, provider, upstream_model, input, cache_read, cache_write_5m, cache_write_1h, output, reasoning, image_input, image_output,
     audio_input, audio_output, calls, usage_source, cost, price_version, outcome, status, reason, served_model,
     upstream_request_id)
-  VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+  VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
   ON CONFLICT DO NOTHING`
 const INSERT_HIT = `
-  INSERT INTO ledger (kind, attempt, at, exchange, revision, principal, organization, team, user, end_user, model, upstream,
-    provider, upstream_model, input, cache_read, cache_write_5m, cache_write_1h, output, reasoning, image_input, image_output,
+  INSERT INTO ledger (kind, attempt, at, exchange, revision, principal, organization, team, user, end_user, tags, model,
+    upstream, provider, upstream_model, input, cache_read, cache_write_5m, cache_write_1h, output, reasoning, image_input, image_output,
     audio_input, audio_output, calls, usage_source, cost)
-  VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+  VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
   ON CONFLICT DO NOTHING`
 const INSERT_ADJUSTMENT = `
-  INSERT INTO ledger (kind, attempt, at, exchange, revision, principal, organization, team, user, end_user, model, upstream,
-    provider, upstream_model, cost, price_version, reason, written_at)
-  VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
+  INSERT INTO ledger (kind, attempt, at, exchange, revision, principal, organization, team, user, end_user, tags, model,
+    upstream, provider, upstream_model, cost, price_version, reason, written_at)
+  VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
 const INSERT_IN_DOUBT = `
-  INSERT INTO ledger (kind, attempt, at, exchange, revision, principal, organization, team, user, end_user, model, upstream,
-    provider, upstream_model, cost, usage_source, outcome, reason)
-  SELECT 'closed', attempt, ?, exchange, revision, principal, organization, team, user, end_user, model, upstream, provider,
-    upstream_model, held, 'none', 'in-doubt', 'in-doubt'
+  INSERT INTO ledger (kind, attempt, at, exchange, revision, principal, organization, team, user, end_user, tags, model,
+    upstream, provider, upstream_model, cost, usage_source, outcome, reason)
+  SELECT 'closed', attempt, ?, exchange, revision, principal, organization, team, user, end_user, tags, model, upstream,
+    provider, upstream_model, held, 'none', 'in-doubt', 'in-doubt'
   FROM ledger AS o
   WHERE o.seq >= ? AND o.kind = 'opened'
     AND NOT EXISTS (SELECT 1 FROM ledger AS s WHERE s.attempt = o.attempt AND s.kind IN ('closed', 'hit'))`
@@ -167,6 +167,7 @@ export class LedgerFile {
           r.team ?? null,
           r.user ?? null,
           r.endUser ?? null,
+          tagsOf(r),
           r.model,
           r.upstream,
           r.provider,
@@ -186,6 +187,7 @@ export class LedgerFile {
           r.team ?? null,
           r.user ?? null,
           r.endUser ?? null,
+          tagsOf(r),
           r.model,
           r.upstream,
           r.provider,
@@ -224,6 +226,7 @@ export class LedgerFile {
           r.team ?? null,
           r.user ?? null,
           r.endUser ?? null,
+          tagsOf(r),
           r.model,
           r.upstream,
           r.provider,
@@ -255,6 +258,7 @@ export class LedgerFile {
           r.team ?? null,
           r.user ?? null,
           r.endUser ?? null,
+          tagsOf(r),
           r.model,
           r.upstream,
           r.provider,
@@ -268,6 +272,7 @@ export class LedgerFile {
   }
 }
 
+const tagsOf = ({ tags }: StoredRow): string | null => (tags ? JSON.stringify(tags) : null)
 const callsOf = (usage: Usage): string | null => (usage.calls ? JSON.stringify(usage.calls) : null)
 
 function maximum(db: DatabaseSync, statement: string): number {

@@ -146,6 +146,7 @@ function adjustmentOf(row: LedgerColumns, cost: bigint, question: RepriceQuestio
     ...(row.team !== null && { team: row.team }),
     ...(row.user !== null && { user: row.user }),
     ...(row.end_user !== null && { endUser: row.end_user }),
+    ...(row.tags !== null && { tags: JSON.parse(row.tags) as string[] }),
     model: row.model,
     upstream: row.upstream,
     provider: row.provider,

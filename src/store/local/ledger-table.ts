@@ -31,6 +31,7 @@ export interface LedgerColumns extends TokenColumns {
   readonly team: string | null
   readonly user: string | null
   readonly end_user: string | null
+  readonly tags: string | null
   readonly model: string
   readonly upstream: string
   readonly provider: string

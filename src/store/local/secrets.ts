@@ -5,8 +5,8 @@
 import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto'
 import type { DatabaseSync } from 'node:sqlite'
 import { failure } from '../../core/errors.ts'
+import { type Change, recordChange } from './changes.ts'
 import type { Transact } from './database.ts'
-import { type DirectoryChange, recordChange } from './directory.ts'
 import { keyOf, type MasterKey, MasterKeyFile, readMasterKey } from './master-key.ts'
 
 const CIPHER = 'aes-256-gcm'
@@ -58,7 +58,7 @@ export class Secrets {
   }
 
   /** With `change`, who did it is recorded in the same transaction; never the secret. */
-  seal(owner: string, name: string, plain: string, change?: DirectoryChange): void {
+  seal(owner: string, name: string, plain: string, change?: Change): void {
     this.#write(owner, name, change, () => this.#put(this.#sealed(this.#key, owner, name, plain)))
   }
 
@@ -70,7 +70,7 @@ export class Secrets {
     return row === undefined ? undefined : this.#opened(row as unknown as SealedRow)
   }
 
-  remove(owner: string, name: string, change?: DirectoryChange): void {
+  remove(owner: string, name: string, change?: Change): void {
     this.#write(owner, name, change, () => {
       this.#db.prepare('DELETE FROM secrets WHERE owner = ? AND name = ?').run(owner, name)
     })
@@ -129,7 +129,7 @@ export class Secrets {
     return rows.length
   }
 
-  #write(owner: string, name: string, change: DirectoryChange | undefined, work: () => void): void {
+  #write(owner: string, name: string, change: Change | undefined, work: () => void): void {
     this.#transact(() => {
       work()
       if (change !== undefined) recordChange(this.#db, this.#now(), `secret:${owner}/${name}`, change)

@@ -56,4 +56,6 @@ export const LEDGER_MIGRATIONS: readonly string[] = [
      name TEXT PRIMARY KEY,
      seq INTEGER NOT NULL
    ) STRICT;`,
+  // A JSON array of names, sorted.
+  'ALTER TABLE ledger ADD COLUMN tags TEXT',
 ]

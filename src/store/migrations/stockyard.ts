@@ -1,5 +1,6 @@
 /**
- * The core's own tables in stockyard.db: configuration revisions, administrative facts, sealed secrets.
+ * The core's own tables in stockyard.db: configuration revisions, administrative facts, the directory's
+ * rows, the record of changes, sealed secrets.
  * Applied in order, each in its own transaction; a released step is never edited, only followed by another.
  */
 export const STOCKYARD_MIGRATIONS: readonly string[] = [
@@ -48,4 +49,27 @@ export const STOCKYARD_MIGRATIONS: readonly string[] = [
      name TEXT PRIMARY KEY,
      value ANY
    ) STRICT;`,
+  `CREATE TABLE directory_rows (
+     kind TEXT NOT NULL,
+     id TEXT NOT NULL,
+     organization TEXT,
+     team TEXT,
+     user TEXT,
+     anchor TEXT,
+     name TEXT,
+     subject TEXT,
+     value TEXT NOT NULL,
+     proof TEXT,
+     version INTEGER NOT NULL,
+     created_at INTEGER NOT NULL,
+     updated_at INTEGER NOT NULL,
+     PRIMARY KEY (kind, id)
+   ) STRICT;
+   CREATE INDEX directory_rows_organization ON directory_rows (kind, organization, id) WHERE organization IS NOT NULL;
+   CREATE INDEX directory_rows_team ON directory_rows (kind, team, id) WHERE team IS NOT NULL;
+   CREATE INDEX directory_rows_user ON directory_rows (kind, user, id) WHERE user IS NOT NULL;
+   CREATE INDEX directory_rows_anchor ON directory_rows (kind, anchor, id) WHERE anchor IS NOT NULL;
+   CREATE INDEX directory_rows_name ON directory_rows (kind, name) WHERE name IS NOT NULL;
+   CREATE UNIQUE INDEX directory_rows_email ON directory_rows (name) WHERE kind = 'user' AND name IS NOT NULL;
+   CREATE UNIQUE INDEX directory_rows_subject ON directory_rows (subject) WHERE subject IS NOT NULL;`,
 ]
