@@ -3,7 +3,7 @@
  * count per folder, failures whole, skips by name with their reason.
  *
  *   npm test -- <substring>…    only files whose path contains one of them
- *   npm test -- --long          the `*.long.test.ts` files too
+ *   npm test -- --long          the `*.long.test.ts` files too, and the long form of tests that have one (STOCKYARD_LONG)
  *   npm test -- --executable    only test/executable, which needs `npm run build` first
  *   npm test -- --timeout 60    seconds one file may take
  */
@@ -52,7 +52,13 @@ async function runFile(file: string): Promise<void> {
     files: [join(root, file)],
     cwd: root,
     signal: timeout,
-    env: { ...process.env, NODE_ENV: 'test', NO_COLOR: '1', FORCE_COLOR: undefined },
+    env: {
+      ...process.env,
+      NODE_ENV: 'test',
+      NO_COLOR: '1',
+      FORCE_COLOR: undefined,
+      ...(options.long ? { STOCKYARD_LONG: '1' } : {}),
+    },
   })
   // The names around a test, outermost first, and the tests that have begun and not ended.
   let around: string[] = []

@@ -4,17 +4,17 @@
  */
 import type { GatewayError } from './errors.ts'
 import { Refusal } from './errors.ts'
+import { worstCase } from './estimate.ts'
 import type { Attempt, AttemptOutcome, Ended, Exchange, Outcome, Target } from './exchange.ts'
 import type { Hold } from './module.ts'
-import { type NanoUsd, nanoUsdOf, ZERO } from './money.ts'
+import { nanoUsdOf, ZERO } from './money.ts'
 import type { ReplyFacts } from './reply.ts'
 import { scopesOf } from './scopes.ts'
 import type { Ledger, LedgerScope } from './store.ts'
-import { addUsage, costOf, estimateTokens, NO_USAGE, type Price, type Usage } from './usage.ts'
+import { addUsage, costOf, estimateTokens, NO_USAGE, type Usage } from './usage.ts'
 
 export interface BooksPorts {
   readonly ledger: Ledger
-  priceOf(target: Target, at: number): Price | undefined
   now(): number
   settle(x: Exchange): Promise<void>
   /** The exchange is over and booked: may be recorded. */
@@ -64,13 +64,6 @@ export function openBooks(x: Exchange, ports: BooksPorts): Books {
     }
   }
 
-  /** What an attempt is booked at until it closes: the input as estimated, and the output that was asked for. */
-  const worstCase = (target: Target, at: number): NanoUsd => {
-    const price = ports.priceOf(target, at)
-    if (!price) return ZERO
-    return costOf({ source: 'estimated', input: x.inputEstimate, output: outputLimit(x) }, price)
-  }
-
   async function open(target: Target, credential: string | undefined): Promise<Attempt> {
     const at = ports.now()
     const attempt: Attempt = {
@@ -79,7 +72,7 @@ export function openBooks(x: Exchange, ports: BooksPorts): Books {
       target,
       credential,
       startedAt: at,
-      held: worstCase(target, at),
+      held: worstCase(x, target, at) ?? ZERO,
     }
     x.attempts.push(attempt)
     running++
@@ -102,7 +95,7 @@ export function openBooks(x: Exchange, ports: BooksPorts): Books {
     if (facts?.model) attempt.servedModel = facts.model
     attempt.totalMs ??= at - attempt.startedAt
     const usage = usageOf(x, outcome, facts)
-    const price = ports.priceOf(attempt.target, attempt.startedAt)
+    const price = x.prices.of(attempt.target, attempt.startedAt)
     attempt.usage = usage
     attempt.cost = price && usage.source !== 'none' ? costOf(usage, price) : ZERO
     if (!price && usage.source !== 'none') unpriced = true
@@ -189,13 +182,6 @@ export function openBooks(x: Exchange, ports: BooksPorts): Books {
       return finishing
     },
   }
-}
-
-/** The largest output the client allowed, in tokens; where it set none, what a chat answer usually stays below. */
-function outputLimit(x: Exchange): number {
-  const limit = x.outputLimit
-  if (limit !== undefined && limit > 0) return Math.min(Math.floor(limit), 1_000_000)
-  return x.operation === 'embeddings' || x.operation === 'rerank' ? 0 : 4_096
 }
 
 /**

@@ -3,6 +3,7 @@
  * towards upstreams (write a request, read a reply); N dialects are N files, never N × M pairs.
  */
 import type { GatewayError } from './errors.ts'
+import type { Allowance } from './exchange.ts'
 import type { Provider } from './provider.ts'
 import type { Frame, ReplyEvent, ReplyFacts } from './reply.ts'
 import type { JsonObject, JsonValue, ModelRequest, Operation, ReportUnsupported } from './request.ts'
@@ -70,6 +71,8 @@ export interface ClientSide {
   /** Sent while a stream waits for its first content. */
   readonly ping: string
   writeError(error: GatewayError, requestId: string): JsonObject
+  /** What is left of the limits, in headers of this dialect's own; absent: the widely read `x-ratelimit-…`. */
+  allowanceHeaders?(allowance: Allowance, now: number): Record<string, string>
   /** On the relay: the terminal event of a stream that failed after its head was sent. */
   failStream(error: GatewayError, requestId: string): string
 }

@@ -26,7 +26,6 @@ export async function run(x: Exchange, snapshot: Snapshot, ports: EnginePorts): 
   const { pipeline } = snapshot
   const books = openBooks(x, {
     ledger: ports.ledger,
-    priceOf: snapshot.priceOf,
     now: ports.now,
     settle: (over) => phases.settle(pipeline, over, ports.fault),
     over: (over) => ports.over(over, snapshot),
@@ -34,14 +33,13 @@ export async function run(x: Exchange, snapshot: Snapshot, ports: EnginePorts): 
   })
   try {
     x.principal = (await phases.authenticate(pipeline, x)) ?? ports.identify(x, snapshot)
-    let plan = await planFor(x, snapshot, ports)
+    x.plan = await planFor(x, snapshot, ports)
     const narrow = (by: Narrowed): void => {
-      plan = narrowed(x, plan, by, ports)
+      x.plan = narrowed(x, x.plan as Plan, by, ports)
     }
     if (ports.ledger.trouble) throw failure(ports.ledger.trouble, { problem: 'see /health/ready' })
     await phases.admit(pipeline, x, books.holds, narrow)
-    if (plan.targets.length === 0) throw phases.noTarget('every target was ruled out by a policy')
-    x.plan = plan
+    if (x.plan.targets.length === 0) throw phases.noTarget('every target was ruled out by a policy')
     if (pipeline.transform.length > 0) {
       const transformed = await phases.transform(pipeline, x)
       if (transformed) x.transformed = transformed

@@ -6,6 +6,7 @@ import type { Permission } from './directory.ts'
 import type { GatewayError } from './errors.ts'
 import type { NanoUsd } from './money.ts'
 import type { Names } from './names.ts'
+import type { Prices } from './prices.ts'
 import type { Provider } from './provider.ts'
 import type { FinishReason } from './reply.ts'
 import type { JsonObject, ModelRequest, Operation } from './request.ts'
@@ -175,8 +176,9 @@ export interface Exchange extends Caller {
   /** performance.now() at arrival, for durations. */
   readonly started: number
   readonly revision: number
-  /** The names of the snapshot it runs under. */
+  /** The names and prices of the snapshot it runs under. */
   readonly names: Names
+  readonly prices: Prices
   readonly operation: Operation
   /** The client's dialect. */
   readonly dialect: string
@@ -204,6 +206,10 @@ export interface Exchange extends Caller {
   readonly attempts: Attempt[]
   /** What no target's dialect could carry. */
   readonly unsupported: Set<string>
+  /** Headers that modules add to the answer, whatever it is; names in lower case. */
+  answerHeaders?: Record<string, string>
+  /** How much of its limits is left, for the headers that clients of its dialect read. */
+  allowance?: Allowance
   /** Cache verdict for the header, set by the module that keeps replies. */
   cache?: 'hit' | 'miss' | 'bypass'
   /** Seconds since the kept reply was stored. */
@@ -215,6 +221,20 @@ export interface Exchange extends Caller {
   readonly inputEstimate: number
   /** Set once, when everything is over. */
   ended?: Ended
+}
+
+/** What is left of the tightest limit of each kind. */
+export interface Allowance {
+  readonly requests?: Left
+  readonly tokens?: Left
+  readonly inputTokens?: Left
+  readonly outputTokens?: Left
+}
+export interface Left {
+  readonly limit: number
+  readonly remaining: number
+  /** Until all of it is there again. */
+  readonly resetMs: number
 }
 
 export interface Ended {

@@ -69,12 +69,13 @@ const prices = fc
     return { version: 'test', rates: base, tiers: distinct, perRequest, perCall: { web_search: fee } }
   })
 
-test('T26: 20,000 random usages and prices cost what exact fractions say, with 0 differences', () => {
+const PAIRS = process.env.STOCKYARD_LONG ? 1_000_000 : 20_000
+test(`T26: ${PAIRS} random usages and prices cost what exact fractions say, with 0 differences`, () => {
   fc.assert(
     fc.property(usages, prices, (usage, price) => {
       assert.equal(costOf(usage, price), exactCost(usage, price))
     }),
-    { numRuns: 20_000 },
+    { numRuns: PAIRS },
   )
 })
 

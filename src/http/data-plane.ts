@@ -17,6 +17,7 @@ import type { Snapshot } from '../core/snapshot.ts'
 import type { BodyScan } from '../core/wire.ts'
 import { parseJsonObject } from '../wire/json.ts'
 import { JsonArrayEnvelope } from '../wire/json-array.ts'
+import { addModuleHeaders } from './allowance.ts'
 import { type Address, addressOf, ENDPOINTS, MODEL_PATHS, VERBS } from './endpoints.ts'
 import type { Identity } from './identity.ts'
 
@@ -128,6 +129,7 @@ function createDoor(parts: DataPlaneParts, dialect: Dialect): Door {
       started: a.started,
       revision: a.snapshot.revision,
       names: a.snapshot.names,
+      prices: a.snapshot.prices,
       operation: dialect.operation,
       dialect: dialect.id,
       path: a.request.url.split('?', 1)[0] as string,
@@ -210,6 +212,7 @@ function head(
   if (x.cacheAgeSeconds !== undefined) headers.age = String(x.cacheAgeSeconds)
   if (x.unsupported.size > 0) headers['x-stockyard-unsupported'] = headerSafe([...x.unsupported].join(', '))
   if (contentType.startsWith('text/event-stream')) headers['cache-control'] = 'no-cache'
+  if (x.answerHeaders || x.allowance) addModuleHeaders(headers, x, client, Date.now())
   return headers
 }
 const headerSafe = (text: string): string => text.slice(0, 1_000).replace(/[^\x20-\x7e]/g, '?')
@@ -294,6 +297,7 @@ export function writeError(
   if (wait !== undefined && wait <= 60_000 && headers['retry-after'] === undefined) {
     headers['retry-after'] = String(Math.ceil(wait / 1_000))
   }
+  if (x && (x.answerHeaders || x.allowance)) addModuleHeaders(headers, x, client, Date.now())
   if (error.kind.final) headers['x-should-retry'] = 'false'
   if (error.kind.status === 413 || error.kind.status === 408) headers.connection = 'close'
   out.writeHead(error.kind.status, headers)

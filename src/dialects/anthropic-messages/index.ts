@@ -3,6 +3,7 @@
  * events: a message opens, its blocks open, grow and close one after another, and `message_stop` is the end.
  */
 import { defineDialect } from '../../core/dialect.ts'
+import { allowanceHeaders } from './allowance.ts'
 import { failStream, readError, writeError } from './errors.ts'
 import { readRequest } from './read-request.ts'
 import { MessageReader } from './reader.ts'
@@ -41,6 +42,7 @@ export default defineDialect({
     streamWriter,
     ping: 'event: ping\ndata: {"type": "ping"}\n\n',
     writeError,
+    allowanceHeaders,
     failStream,
   },
   upstream: {

@@ -1,0 +1,54 @@
+/** What a call to a target costs at an instant, compiled once a snapshot from the configuration and the catalog. */
+import type { Catalog } from './catalog.ts'
+import type { Target } from './exchange.ts'
+import { parseDollars } from './money.ts'
+import type { Configuration, PriceConfiguration } from './store.ts'
+import type { Bucket, Price, Rates } from './usage.ts'
+
+export interface Prices {
+  /** Undefined: nobody knows. A price of zero is a price. */
+  of(target: Target, at: number): Price | undefined
+  /** The largest output that the model takes, where the catalog knows it. */
+  outputLimitOf(model: string): number | undefined
+}
+
+/** An administrator's price for `upstream/model` or `model` wins over the catalog's; the newest that has begun applies. */
+export function compilePrices(configuration: Configuration, catalog: Catalog): Prices {
+  const own = new Map<string, { from: number; price: Price }[]>()
+  for (const [name, entries] of Object.entries(configuration.prices)) {
+    own.set(
+      name,
+      entries.map((entry, i) => compilePrice(name, i, entry)).sort((a, b) => b.from - a.from),
+    )
+  }
+  return {
+    of({ upstream, model }, at) {
+      if (own.size > 0) {
+        const entries = own.get(`${upstream.id}/${model}`) ?? own.get(model)
+        const found = entries?.find(({ from }) => from <= at)
+        if (found) return found.price
+      }
+      const vendor = upstream.provider.catalog
+      return vendor === undefined ? undefined : catalog.priceOf(vendor, model, at)
+    },
+    outputLimitOf: (model) => catalog.outputLimitOf(model),
+  }
+}
+
+function compilePrice(name: string, index: number, entry: PriceConfiguration): { from: number; price: Price } {
+  const rates: Partial<Record<Bucket, bigint>> = {}
+  for (const [bucket, dollars] of Object.entries(entry.rates)) rates[bucket as Bucket] = parseDollars(dollars)
+  const perCall = entry.perCall && mapValues(entry.perCall, parseDollars)
+  return {
+    from: entry.from === undefined ? Number.NEGATIVE_INFINITY : Date.parse(entry.from),
+    price: {
+      version: `override:${name}@${entry.from ?? index}`,
+      rates: rates as Rates,
+      ...(entry.perRequest === undefined ? {} : { perRequest: parseDollars(entry.perRequest) }),
+      ...(perCall ? { perCall } : {}),
+    },
+  }
+}
+
+const mapValues = <A, B>(from: Readonly<Record<string, A>>, f: (a: A) => B): Record<string, B> =>
+  Object.fromEntries(Object.entries(from).map(([k, v]) => [k, f(v)]))
