@@ -70,10 +70,12 @@ export interface Ledger {
 
 /** A module's own rows in a log file: droppable, bounded, written in batches by a worker. */
 export interface Journal {
-  /** Never waits and never throws; what does not fit is dropped and counted. */
-  append(rows: readonly JsonObject[]): void
+  /** Values in the order of the statement's `?`. Never waits and never throws; what does not fit is dropped and counted. */
+  append(rows: readonly JournalRow[]): void
   readonly dropped: number
 }
+
+export type JournalRow = readonly (null | string | number)[]
 
 /** Named statements a module declares in its `tables.ts`; all values are bound, none is spliced. */
 export interface Tables {
@@ -83,7 +85,7 @@ export interface Tables {
     parameters?: Readonly<Record<string, SqlValue>>,
   ): Promise<readonly Record<string, SqlValue>[]>
   run(statement: string, parameters?: Readonly<Record<string, SqlValue>>): Promise<{ readonly changes: number }>
-  /** Executes the statement once for each row, in one transaction per batch. Droppable (see Journal). */
+  /** Executes the statement, whose parameters are `?`, once for each row, in one transaction per batch. Droppable. */
   journal(statement: string): Journal
 }
 export type SqlValue = null | string | number | bigint | Uint8Array

@@ -102,8 +102,10 @@ export const admin: readonly AdminRoute[] = [
       const [row] = await host.tables.query('one', { request_id: requestId })
       if (!row) throw failure('not_found', { what: `logged exchange "${requestId}"` })
       const [body] = await host.tables.query('body', { request_id: requestId })
-      const detail = JSON.parse(String(row.detail)) as object
-      return { ...entryOf(row), ...detail, ...(body ? { request: body.request, reply: body.reply } : {}) }
+      const { attemptList, ...detail } = JSON.parse(String(row.detail)) as { attemptList: { at: number }[] }
+      const attempts = attemptList.map((attempt) => ({ ...attempt, at: new Date(attempt.at).toISOString() }))
+      const bodies = body ? { request: body.request, reply: body.reply } : {}
+      return { ...entryOf(row), attemptList: attempts, ...detail, ...bodies }
     },
   },
 ]

@@ -7,6 +7,7 @@ import type { Attempt, Exchange } from '../../core/exchange.ts'
 import { defineModule, type Host } from '../../core/module.ts'
 import { formatDollars } from '../../core/money.ts'
 import type { JsonObject, JsonValue } from '../../core/request.ts'
+import type { JournalRow } from '../../core/store.ts'
 import { inputTokens, outputTokens } from '../../core/usage.ts'
 import { admin } from './admin.ts'
 import { tables } from './tables.ts'
@@ -78,7 +79,7 @@ function attemptOf(a: Attempt): JsonObject {
     upstream: a.target.upstream.id,
     model: a.target.model,
     credential: a.credential ?? null,
-    at: new Date(a.startedAt).toISOString(),
+    at: a.startedAt,
     status: a.status ?? null,
     outcome: a.outcome ?? null,
     error: a.error?.code ?? null,
@@ -94,53 +95,55 @@ function attemptOf(a: Attempt): JsonObject {
   }
 }
 
-function rowOf(x: Exchange): JsonObject {
+/** In the order of the columns that statement `add` names. */
+function rowOf(x: Exchange): JournalRow {
   const ended = x.ended as NonNullable<Exchange['ended']>
   const served = x.attempts.findLast((a) => a.outcome === 'done') ?? x.attempts.at(-1)
   const target = served?.target ?? (x.cache === 'hit' ? x.plan?.targets[0] : undefined)
-  return {
-    request_id: x.id,
-    at: x.arrivedAt,
-    revision: x.revision,
-    operation: x.operation,
-    dialect: x.dialect,
-    path: x.path.split('?', 1)[0] ?? '',
-    stream: x.stream ? 1 : 0,
-    principal: x.principal?.id ?? 'unknown',
-    peer: x.peer,
-    model: x.model,
-    upstream: target?.upstream.id ?? null,
-    upstream_model: target?.model ?? null,
-    served_model: served?.servedModel ?? null,
-    status: ended.status,
-    outcome: ended.outcome,
-    error: ended.error?.code ?? null,
-    attempts: x.attempts.length,
-    cache: x.cache ?? null,
-    input_tokens: inputTokens(ended.usage),
-    output_tokens: outputTokens(ended.usage),
-    usage_source: ended.usage.source,
-    cost_nanos: Number(ended.cost),
-    unpriced: ended.unpriced ? 1 : 0,
-    total_ms: ended.totalMs,
-    first_content_ms: ended.firstContentMs ?? null,
-    overhead_ms: ended.overheadMs,
-    detail: JSON.stringify({
+  return [
+    x.id,
+    x.arrivedAt,
+    x.revision,
+    x.operation,
+    x.dialect,
+    x.path.split('?', 1)[0] ?? '',
+    x.stream ? 1 : 0,
+    x.principal?.id ?? 'unknown',
+    x.peer,
+    x.model,
+    target?.upstream.id ?? null,
+    target?.model ?? null,
+    served?.servedModel ?? null,
+    ended.status,
+    ended.outcome,
+    ended.error?.code ?? null,
+    x.attempts.length,
+    x.cache ?? null,
+    inputTokens(ended.usage),
+    outputTokens(ended.usage),
+    ended.usage.source,
+    Number(ended.cost),
+    ended.unpriced ? 1 : 0,
+    ended.totalMs,
+    ended.firstContentMs ?? null,
+    ended.overheadMs,
+    JSON.stringify({
       attemptList: x.attempts.map(attemptOf),
       trace: x.trace,
       unsupported: [...x.unsupported],
       message: ended.error?.message ?? null,
     }),
-  }
+  ]
 }
 
-const bodyOf = (x: Exchange, most: number): JsonObject => ({
-  request_id: x.id,
-  at: x.arrivedAt,
+/** In the order of the columns that statement `addBody` names. */
+const bodyOf = (x: Exchange, most: number): JournalRow => [
+  x.id,
+  x.arrivedAt,
   // Where a module hid something, what it made of the request is all that may be kept.
-  request: (x.transformed ? Buffer.from(JSON.stringify(x.transformed)) : x.body).subarray(0, most).toString('utf8'),
-  reply: Buffer.concat(x.replyBody).toString('utf8'),
-})
+  (x.transformed ? Buffer.from(JSON.stringify(x.transformed)) : x.body).subarray(0, most).toString('utf8'),
+  Buffer.concat(x.replyBody).toString('utf8'),
+]
 
 /** Deletes what is too old, then, while the file is too large, the oldest bodies and only then the oldest rows. */
 async function tidy(host: Host, chosen: Settings): Promise<void> {

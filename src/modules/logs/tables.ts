@@ -25,10 +25,8 @@ export const tables: TablesDefinition = {
     add: `INSERT INTO exchanges (request_id, at, revision, operation, dialect, path, stream, principal, peer, model,
         upstream, upstream_model, served_model, status, outcome, error, attempts, cache, input_tokens, output_tokens,
         usage_source, cost_nanos, unpriced, total_ms, first_content_ms, overhead_ms, detail)
-      VALUES (:request_id, :at, :revision, :operation, :dialect, :path, :stream, :principal, :peer, :model,
-        :upstream, :upstream_model, :served_model, :status, :outcome, :error, :attempts, :cache, :input_tokens,
-        :output_tokens, :usage_source, :cost_nanos, :unpriced, :total_ms, :first_content_ms, :overhead_ms, :detail)`,
-    addBody: 'INSERT INTO bodies (request_id, at, request, reply) VALUES (:request_id, :at, :request, :reply)',
+      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+    addBody: 'INSERT INTO bodies (request_id, at, request, reply) VALUES (?, ?, ?, ?)',
     // Optional filters are bound, never spliced in: an absent one is NULL and lets everything pass.
     list: `SELECT * FROM exchanges WHERE at BETWEEN coalesce(:since, 0) AND coalesce(:until, 9e15)
         AND (:before IS NULL OR id < :before)

@@ -3,8 +3,7 @@
  * not fit or cannot be written is dropped and counted, because a log must never hold up an answer.
  */
 import type { Log } from '../../core/module.ts'
-import type { JsonObject } from '../../core/request.ts'
-import type { Journal } from '../../core/store.ts'
+import type { Journal, JournalRow } from '../../core/store.ts'
 import { complaintOf, problemOf } from './fault.ts'
 import type { JournalBatch } from './keeper.ts'
 
@@ -27,7 +26,7 @@ export interface JournalOptions {
 
 export class BatchedJournal implements Journal {
   readonly #options: JournalOptions
-  #rows: string[] = []
+  #rows: JournalRow[] = []
   #bytes = 0
   /** Rows and bytes in `#rows` and in batches that are not acknowledged. */
   #rowsHeld = 0
@@ -45,21 +44,14 @@ export class BatchedJournal implements Journal {
     return this.#dropped
   }
 
-  append(rows: readonly JsonObject[]): void {
+  append(rows: readonly JournalRow[]): void {
     for (const row of rows) {
-      let text: string
-      try {
-        text = JSON.stringify(row)
-      } catch (error) {
-        this.#drop(1, error)
-        continue
-      }
-      const bytes = text.length * 2
+      const bytes = bytesOf(row)
       if (this.#rowsHeld >= MOST_ROWS || this.#bytesHeld + bytes > MOST_BYTES || this.#options.paused()) {
         this.#drop(1, undefined)
         continue
       }
-      this.#rows.push(text)
+      this.#rows.push(row)
       this.#bytes += bytes
       this.#rowsHeld++
       this.#bytesHeld += bytes
@@ -107,4 +99,11 @@ export class BatchedJournal implements Journal {
     const problem = error === undefined ? 'they come faster than they are written' : problemOf(complaintOf(error))
     log.warn(`rows of the module "${module}" are dropped: ${problem}`, { dropped: this.#dropped, error })
   }
+}
+
+/** Roughly what a row takes in memory: its texts are what can be large. */
+function bytesOf(row: JournalRow): number {
+  let bytes = 0
+  for (const value of row) bytes += typeof value === 'string' ? 16 + value.length * 2 : 8
+  return bytes
 }

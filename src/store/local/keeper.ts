@@ -3,6 +3,7 @@
  * batches, module statements, the ballast, backups, and giving back the space of deleted rows.
  */
 import type { DatabaseSync } from 'node:sqlite'
+import type { JournalRow } from '../../core/store.ts'
 import { type BackupManifest, backUp } from './backup.ts'
 import { writeBallast } from './ballast.ts'
 import { CacheFile, type CacheSize, type CacheWrite } from './cache-file.ts'
@@ -21,8 +22,7 @@ export interface KeeperOpening {
 export interface JournalBatch {
   readonly module: string
   readonly statement: string
-  /** Each row as JSON. */
-  readonly rows: readonly string[]
+  readonly rows: readonly JournalRow[]
 }
 
 export type KeeperCalls = {

@@ -46,7 +46,6 @@ export const LEDGER_MIGRATIONS: readonly string[] = [
    CREATE UNIQUE INDEX ledger_settled ON ledger (attempt) WHERE kind IN ('closed', 'hit');
    CREATE INDEX ledger_adjusted ON ledger (attempt) WHERE kind = 'adjustment';
    CREATE INDEX ledger_at ON ledger (at) WHERE kind <> 'opened';
-   CREATE INDEX ledger_principal ON ledger (principal, at) WHERE kind <> 'opened';
    CREATE INDEX ledger_unpriced ON ledger (at)
      WHERE kind = 'closed' AND price_version IS NULL AND usage_source <> 'none';
    CREATE TRIGGER ledger_keep BEFORE UPDATE ON ledger BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
