@@ -177,8 +177,5 @@ test('the search for open attempts and the reports use their indexes', (t) => {
       .join('; ')
   assert.match(plan("SELECT max(attempt) FROM ledger WHERE kind = 'opened'"), /ledger_opened/)
   assert.match(plan("SELECT sum(cost) FROM ledger WHERE kind <> 'opened' AND at >= 1 AND at < 2"), /ledger_at/)
-  assert.match(
-    plan("SELECT sum(cost) FROM ledger WHERE kind <> 'opened' AND principal = 'a' AND at >= 1"),
-    /ledger_principal/,
-  )
+  assert.match(plan("SELECT sum(cost) FROM ledger WHERE kind <> 'opened' AND principal = 'a' AND at >= 1"), /ledger_at/)
 })
