@@ -148,6 +148,7 @@ async function start(options: ServeOptions, undo: (() => Promise<unknown>)[]): P
       wire,
       dialects,
       ledger: store.ledger,
+      objects: store.objects,
       outputLimitOf: catalog.outputLimitOf,
       now,
       version: VERSION,

@@ -8,6 +8,7 @@ import type { Dialect, UpstreamSide, Watcher } from './dialect.ts'
 import type { IncomingReply } from './egress.ts'
 import { failure, GatewayError } from './errors.ts'
 import type { Attempt, AttemptOutcome, Exchange, Plan, Target } from './exchange.ts'
+import { keep, type Objects } from './objects.ts'
 import { pathOf } from './provider.ts'
 import { type Frame, MARK, type Reply, type ReplyFacts } from './reply.ts'
 import type { JsonObject, JsonValue, ModelRequest } from './request.ts'
@@ -17,6 +18,7 @@ import type { Wire } from './wire.ts'
 export interface AttemptPorts {
   readonly wire: Wire
   readonly dialects: ReadonlyMap<string, Dialect>
+  readonly objects: Objects
   outputLimitOf(model: string): number | undefined
   now(): number
   readonly version: string
@@ -115,7 +117,9 @@ function credentialFor(x: Exchange, plan: Plan, target: Target): { id: string; s
     const sent = /^Bearer\s+(\S+)$/i.exec(x.headers.authorization ?? '')?.[1] ?? x.headers['x-api-key']
     if (sent) return { id: 'caller', secret: sent }
   }
-  return upstream.credentials[0]
+  const account = x.owned?.[0]?.credential
+  const same = account === undefined ? undefined : upstream.credentials.find(({ id }) => id === account)
+  return same ?? upstream.credentials[0]
 }
 
 export async function callTarget(
@@ -261,6 +265,7 @@ async function unstreamed(a: Answered, type: string): Promise<Reply> {
     }
     facts = a.side.factsOf(parsed)
     if (facts.error) throw judged(a, statusOf(facts.error), parsed)
+    if (facts.made) keep(a.x, attempt, facts, ports.objects, ports.now())
     attempt.totalMs = performance.now() - a.sentAt
     attempt.firstContentMs = attempt.totalMs
     books.close(attempt, 'done', facts)
@@ -357,6 +362,7 @@ async function* watch(a: Answered, watcher: Watcher): AsyncGenerator<readonly Fr
       const frames = framer.push(chunk)
       if (frames.length === 0) continue
       for (const frame of frames) watcher.look(frame)
+      if (facts.made) keep(a.x, a.attempt, facts, a.ports.objects, a.ports.now())
       if (facts.error) {
         const parsed = a.secrets.length > 0 ? cleaned(facts.error, a) : facts.error
         throw parsed

@@ -8,6 +8,7 @@ import { type Answer, asGatewayError, type DeliveryPorts, deliver } from './deli
 import { failure, type GatewayError, leftBy, Refusal } from './errors.ts'
 import { type Exchange, ONE_ATTEMPT, type Plan, type Principal, type Target } from './exchange.ts'
 import type { Narrowed } from './module.ts'
+import { claim, pinned } from './objects.ts'
 import * as phases from './pipeline.ts'
 import type { Reply } from './reply.ts'
 import type { Snapshot } from './snapshot.ts'
@@ -33,6 +34,7 @@ export async function run(x: Exchange, snapshot: Snapshot, ports: EnginePorts): 
   })
   try {
     x.principal = (await phases.authenticate(pipeline, x)) ?? ports.identify(x, snapshot)
+    if (x.refers) x.owned = claim(x, x.refers, ports.objects)
     x.plan = await planFor(x, snapshot, ports)
     const narrow = (by: Narrowed): void => {
       x.plan = narrowed(x, x.plan as Plan, by, ports)
@@ -56,7 +58,7 @@ export async function run(x: Exchange, snapshot: Snapshot, ports: EnginePorts): 
 
 /** The route phase; also what `explain` asks. Throws `model_not_found` or, where no target does this work, a 400. */
 export async function planFor(x: Exchange, snapshot: Snapshot, ports: Pick<EnginePorts, 'dialects'>): Promise<Plan> {
-  const plan = await phases.route(snapshot.pipeline, x, snapshot.names.resolve(x.model))
+  const plan = pinned(x, await phases.route(snapshot.pipeline, x, snapshot.names.resolve(x.model)))
   if (plan.targets.length === 0) {
     const near = snapshot.names.nearest(x.model)
     const nearest = near.length > 0 ? ` Did you mean ${near.map((n) => `"${n}"`).join(' or ')}?` : ''

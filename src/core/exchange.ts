@@ -6,6 +6,7 @@ import type { Permission } from './directory.ts'
 import type { GatewayError } from './errors.ts'
 import type { NanoUsd } from './money.ts'
 import type { Names } from './names.ts'
+import type { OwnedObject } from './objects.ts'
 import type { Prices } from './prices.ts'
 import type { Provider } from './provider.ts'
 import type { FinishReason } from './reply.ts'
@@ -194,10 +195,16 @@ export interface Exchange extends Caller {
   readonly json: JsonObject
   /** Aborted when the client leaves, the gateway stops, or an administrator ends it. */
   readonly signal: AbortSignal
+  /** Objects that the request names by id: all of them must be the caller's. */
+  readonly refers?: readonly string[]
+  /** The upstream that it was addressed to by its path: no other may take it. */
+  readonly upstream?: string
   /** The request in the gateway's own form, read on first use. Throws `invalid_request`. */
   request(): ModelRequest
 
   principal?: Principal
+  /** Those of `refers`, known to be the caller's. */
+  owned?: readonly OwnedObject[]
   /** Filled by `scopesOf`. */
   scopes?: Scopes
   plan?: Plan

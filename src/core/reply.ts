@@ -4,6 +4,7 @@
  */
 import type { GatewayError } from './errors.ts'
 import type { Target } from './exchange.ts'
+import type { Made } from './objects.ts'
 import type { JsonObject, Rest } from './request.ts'
 import type { Usage } from './usage.ts'
 
@@ -128,6 +129,8 @@ export interface ReplyFacts {
   error?: GatewayError
   /** How the body spells the numbers of an embedding. */
   encoding?: 'float' | 'base64'
+  /** What this call made at the upstream, until it has an owner. */
+  made?: readonly Made[]
 }
 
 /**

@@ -5,6 +5,7 @@
 import type { Directory } from './directory.ts'
 import type { AttemptOutcome } from './exchange.ts'
 import type { NanoUsd } from './money.ts'
+import type { Objects } from './objects.ts'
 import type { JsonObject, JsonValue } from './request.ts'
 import type { Usage } from './usage.ts'
 
@@ -202,6 +203,7 @@ export interface Store {
     get(name: string): JsonValue | undefined
     set(name: string, value: JsonValue, meta: { readonly actor: string; readonly action: string }): void
   }
+  readonly objects: Objects
   readonly cache: { of(module: string, scope: string): ScopedCache }
   tables(module: string): Tables
 }

@@ -5,8 +5,8 @@ import { DatabaseSync } from 'node:sqlite'
 import { ownerOnly } from './database.ts'
 import { complaintOf, StoreError } from './fault.ts'
 
-export type DatabaseName = 'stockyard' | 'ledger' | 'logs' | 'cache' | 'audit'
-export const DATABASES: readonly DatabaseName[] = ['stockyard', 'ledger', 'logs', 'cache', 'audit']
+export type DatabaseName = 'stockyard' | 'ledger' | 'objects' | 'logs' | 'cache' | 'audit'
+export const DATABASES: readonly DatabaseName[] = ['stockyard', 'ledger', 'objects', 'logs', 'cache', 'audit']
 
 export const databasePath = (dataDir: string, name: DatabaseName): string => join(dataDir, `${name}.db`)
 

@@ -230,7 +230,7 @@ test('T12: a backup under load opens elsewhere with everything that was acknowle
   await load
   assert.deepEqual(
     manifest.files.map((f) => f.name),
-    ['stockyard.db', 'ledger.db', 'logs.db', 'cache.db'],
+    ['stockyard.db', 'ledger.db', 'objects.db', 'logs.db', 'cache.db'],
   )
   await store.close()
 

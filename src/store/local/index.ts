@@ -23,6 +23,7 @@ import { LedgerFile } from './ledger-file.ts'
 import type { AttemptsQuestion, RepriceSelection, SettledAttempt, Unpriced } from './ledger-query.ts'
 import type { LedgerWriterCalls, LedgerWriterOpening } from './ledger-writer.ts'
 import { Link } from './link.ts'
+import { ObjectsFile } from './objects.ts'
 import { openFiles } from './opening.ts'
 import type { ReaderCalls, ReaderOpening } from './reader.ts'
 import { ReplyCache } from './reply-cache.ts'
@@ -78,6 +79,7 @@ export interface LocalStore {
   readonly secrets: Secrets
   readonly directory: DirectoryFile
   readonly facts: Facts
+  readonly objects: ObjectsFile
   readonly cache: {
     of(moduleId: string, scope: string): ScopedCache
     size(): { readonly entries: number; readonly bytes: number }
@@ -121,7 +123,7 @@ export async function openStore(options: StoreOptions): Promise<LocalStore> {
     }
   })()
   const closeFiles = (): void => {
-    for (const db of [files.cache, files.stockyard, files.ledger]) if (db.isOpen) db.close()
+    for (const db of [files.cache, files.stockyard, files.ledger, files.objects]) if (db.isOpen) db.close()
     lock.release()
   }
 
@@ -227,6 +229,10 @@ export async function openStore(options: StoreOptions): Promise<LocalStore> {
       secrets,
       directory: new DirectoryFile(files.stockyard, transact, now),
       facts: new Facts(files.stockyard, transact, now),
+      objects: new ObjectsFile(
+        files.objects,
+        administrative(files.objects, (error) => alarm(error)),
+      ),
       cache,
       tables(module) {
         if (tables[module] === undefined) throw new Error(`the module "${module}" declared no tables`)

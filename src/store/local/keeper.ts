@@ -65,6 +65,7 @@ export function openKeeper(
   const checkpoints = [
     new Checkpoints(databasePath(dataDir, 'ledger'), 'UPDATE marks SET seq = seq'),
     new Checkpoints(databasePath(dataDir, 'stockyard')),
+    new Checkpoints(databasePath(dataDir, 'objects')),
   ]
 
   const tidy = (): void => {

@@ -7,6 +7,7 @@ import type { DatabaseSync } from 'node:sqlite'
 import type { Log } from '../../core/module.ts'
 import { CACHE_MIGRATIONS } from '../migrations/cache.ts'
 import { LEDGER_MIGRATIONS } from '../migrations/ledger.ts'
+import { OBJECTS_MIGRATIONS } from '../migrations/objects.ts'
 import { STOCKYARD_MIGRATIONS } from '../migrations/stockyard.ts'
 import { type Connection, connect } from './database.ts'
 import { complaintOf, StoreError } from './fault.ts'
@@ -24,6 +25,7 @@ export interface OpeningOptions {
 export interface Opened {
   readonly stockyard: DatabaseSync
   readonly ledger: DatabaseSync
+  readonly objects: DatabaseSync
   /** Read-only. */
   readonly cache: DatabaseSync
 }
@@ -47,7 +49,8 @@ export function openFiles(options: OpeningOptions): Opened {
   try {
     const path = (name: DatabaseName): string => databasePath(dataDir, name)
     const audited = declares(options.tables, 'audit')
-    for (const name of ['stockyard', 'ledger', ...(audited ? (['audit'] as const) : [])] as const) checkFile(path(name))
+    const needed = ['stockyard', 'ledger', 'objects', ...(audited ? (['audit'] as const) : [])] as const
+    for (const name of needed) checkFile(path(name))
     if (sizeOf(path('stockyard')) === 0 && sizeOf(path('ledger')) > 0) throw missing(path('stockyard'))
 
     const stockyard = migrated(
@@ -62,6 +65,11 @@ export function openFiles(options: OpeningOptions): Opened {
       'ledger',
       LEDGER_MIGRATIONS,
     )
+    const objects = migrated(
+      { path: path('objects'), busyMs: STOCKYARD_BUSY_MS, synchronous: 'NORMAL', checkpoints: false },
+      'objects',
+      OBJECTS_MIGRATIONS,
+    )
     if (!created) stockyard.exec("INSERT INTO facts (name, value) VALUES ('created', 1)")
     if (audited) {
       migrated({ path: path('audit'), busyMs: 1_000, synchronous: 'FULL', checkpoints: true }, 'audit', []).close()
@@ -70,7 +78,7 @@ export function openFiles(options: OpeningOptions): Opened {
     prepareDroppable(options, 'logs', [])
     prepareDroppable(options, 'cache', CACHE_MIGRATIONS)
     const cache = connect({ path: path('cache'), readOnly: true, busyMs: 0 })
-    return { stockyard, ledger, cache }
+    return { stockyard, ledger, objects, cache }
   } catch (error) {
     for (const db of open) if (db.isOpen) db.close()
     throw error
