@@ -4,8 +4,6 @@ import type { Maker, Objects, OwnedObject } from '../../core/objects.ts'
 import type { JsonObject } from '../../core/request.ts'
 import type { Transact } from './database.ts'
 
-const COLUMNS = 'id, upstream, kind, scope, credential, model, made_at, maker, facts'
-
 export class ObjectsFile implements Objects {
   readonly #transact: Transact
   readonly #put: StatementSync
@@ -20,13 +18,11 @@ export class ObjectsFile implements Objects {
     this.#put = db.prepare(
       'INSERT INTO objects (id, upstream, kind, scope, credential, model, made_at, maker, facts, settled) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING',
     )
-    this.#find = db.prepare(`SELECT ${COLUMNS} FROM objects WHERE id = ?`)
+    this.#find = db.prepare('SELECT * FROM objects WHERE id = ?')
     this.#list = db.prepare(
-      `SELECT ${COLUMNS} FROM objects WHERE scope = ? AND upstream = ? AND kind = ? ORDER BY made_at DESC, id DESC`,
+      'SELECT * FROM objects WHERE scope = ? AND upstream = ? AND kind = ? ORDER BY made_at DESC, id DESC',
     )
-    this.#unsettled = db.prepare(
-      `SELECT ${COLUMNS} FROM objects WHERE kind = ? AND settled = 0 ORDER BY made_at LIMIT ?`,
-    )
+    this.#unsettled = db.prepare('SELECT * FROM objects WHERE kind = ? AND settled = 0 ORDER BY made_at LIMIT ?')
     this.#note = db.prepare('UPDATE objects SET facts = ?, settled = ? WHERE id = ? AND upstream = ?')
     this.#remove = db.prepare('DELETE FROM objects WHERE id = ? AND upstream = ?')
   }
