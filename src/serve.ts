@@ -28,12 +28,15 @@ import { VERSION } from './version.ts'
 import { withEcho } from './wire/echo.ts'
 import { createEgress } from './wire/egress.ts'
 import { createWire } from './wire/index.ts'
+import { openOutlet } from './wire/outlet.ts'
 
 export interface ServeOptions {
   readonly host: string
   readonly port: number
   readonly dataDir: string
   readonly workerUrl: URL | string
+  /** Where programs of modules run; beside the sources unless told. */
+  readonly programUrl?: URL | string
   readonly logLevel: string
   readonly tls?: { readonly cert: Buffer; readonly key: Buffer }
   readonly bodyLimitBytes?: number
@@ -88,6 +91,7 @@ async function start(options: ServeOptions, undo: (() => Promise<unknown>)[]): P
     dataDir: options.dataDir,
     log: say,
     workerUrl: options.workerUrl,
+    programUrl: options.programUrl ?? new URL('./module-worker.ts', import.meta.url),
     ...(options.fatal ? { fatal: options.fatal } : {}),
     ...(options.durability ? { durability: options.durability } : {}),
     tables: Object.fromEntries(modules.flatMap((m) => (m.tables ? [[m.id, m.tables]] : []))),
@@ -107,6 +111,7 @@ async function start(options: ServeOptions, undo: (() => Promise<unknown>)[]): P
     metrics,
     egress,
     replay: createReplay(wire, dialects),
+    openOutlet,
     log: say,
     environment: options.environment,
     outside: {
@@ -160,7 +165,11 @@ async function start(options: ServeOptions, undo: (() => Promise<unknown>)[]): P
   models(app, gateway, identity)
   const trouble = () => store.ledger.trouble
   health(app, { gateway, identity, registry, draining: () => draining, port: () => port, trouble })
-  adminApi(app, { gateway, identity, store: adminStoreOf(store), version: VERSION, startedAt: now(), now }, () => port)
+  adminApi(
+    app,
+    { gateway, identity, store: adminStoreOf(store), version: VERSION, startedAt: now(), now, nextId: ids },
+    () => port,
+  )
 
   await app.listen({ host: options.host, port: options.port })
   port = (app.server.address() as AddressInfo).port

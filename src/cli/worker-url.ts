@@ -1,11 +1,14 @@
-/** Where the store's worker is: a file beside the sources, or an asset inside the executable. */
+/** Where the code of worker threads is: files beside the sources, or assets inside the executable. */
 import { createRequire } from 'node:module'
 
-export function workerUrl(): URL {
+export const workerUrl = (): URL => urlOf('worker.mjs', '../store/local/worker.ts')
+export const programUrl = (): URL => urlOf('module-worker.mjs', '../module-worker.ts')
+
+function urlOf(asset: string, source: string): URL {
   const sea = createRequire(`file://${process.execPath}`)('node:sea') as {
     isSea(): boolean
     getAsset(name: string, encoding: string): string
   }
-  if (!sea.isSea()) return new URL('../store/local/worker.ts', import.meta.url)
-  return new URL(`data:text/javascript;base64,${Buffer.from(sea.getAsset('worker.mjs', 'utf8')).toString('base64')}`)
+  if (!sea.isSea()) return new URL(source, import.meta.url)
+  return new URL(`data:text/javascript;base64,${Buffer.from(sea.getAsset(asset, 'utf8')).toString('base64')}`)
 }

@@ -7,7 +7,7 @@ import type { Timeouts } from './exchange.ts'
 export interface OutgoingCall {
   /** The upstream's id: names it in errors, and keeps one pool of connections per origin and upstream. */
   readonly upstream: string
-  readonly method: 'GET' | 'POST' | 'DELETE'
+  readonly method: 'GET' | 'POST' | 'PUT' | 'DELETE'
   readonly url: string
   readonly headers: Readonly<Record<string, string>>
   readonly body?: Buffer | readonly Buffer[]
@@ -40,3 +40,14 @@ export interface Egress {
   send(call: OutgoingCall): Promise<IncomingReply>
   close(): Promise<void>
 }
+
+/** A place outside the data directory that takes lines: an append-only file, a syslog receiver. */
+export interface Outlet {
+  /** Resolves when the line was taken. Rejects with a sentence, after `limitMs` at the latest. */
+  write(line: string, limitMs: number): Promise<void>
+  /** The last line, where it can be read back. */
+  last(): Promise<string | undefined>
+  close(): void
+}
+/** `file:///path`, `syslog://host:port` (UDP), `syslog+tcp://host:port`, `syslog+unix:///path`. Throws on any other. */
+export type OpenOutlet = (url: string) => Outlet

@@ -4,7 +4,7 @@
  */
 import { randomBytes } from 'node:crypto'
 import type { Catalog } from './catalog.ts'
-import type { Egress } from './egress.ts'
+import type { Egress, OpenOutlet } from './egress.ts'
 import { badRequest, failure, Refusal } from './errors.ts'
 import { type Credential, TIMEOUTS, type Upstream } from './exchange.ts'
 import type { Replay } from './kept.ts'
@@ -34,6 +34,7 @@ export interface GatewayParts {
   readonly metrics: Metrics
   readonly egress: Egress
   readonly replay: Replay
+  readonly openOutlet: OpenOutlet
   readonly log: Log
   /** What signers reach through; absent: upstreams that need one cannot be configured. */
   readonly outside?: Pick<SignerParts, 'variable' | 'file'> & { readonly egress: Egress }
@@ -49,6 +50,8 @@ export interface Gateway {
   readonly store: Store
   moduleState(id: string): { readonly mode: Mode; readonly settings: Readonly<Record<string, JsonValue>> }
   hostOf(id: string): Host
+  /** What keeps modules from their work, by module. */
+  readonly troubles: ReadonlyMap<string, Trouble>
   /** Returns the new revision. Throws without any effect. */
   change(
     edit: (now: Configuration) => Configuration,
@@ -60,6 +63,12 @@ export interface Gateway {
   close(): Promise<void>
 }
 
+export interface Trouble {
+  readonly problem: string
+  /** No exchange can be served. */
+  readonly blocks: boolean
+}
+
 /** `http://host:port` without a path gets the provider's own, as some tools set the variable without it. */
 function withPath(url: string, provider: Provider): string {
   if (!provider.baseUrl || !/^https?:\/\/[^/]+\/?$/.test(url)) return url
@@ -68,11 +77,11 @@ function withPath(url: string, provider: Provider): string {
 
 /** A module's own call, under the name of the module. */
 async function callOut(egress: Egress, module: string, call: ModuleCall): Promise<ModuleAnswer> {
-  const { timeoutMs, url, headers, body, maxAnswerBytes } = call
+  const { timeoutMs, url, headers, body, maxAnswerBytes, method = 'POST' } = call
   const late = AbortSignal.timeout(timeoutMs)
   const answer = await egress.send({
     upstream: `module:${module}`,
-    method: 'POST',
+    method,
     url,
     headers,
     body,
@@ -89,6 +98,9 @@ export async function createGateway(parts: GatewayParts): Promise<Gateway> {
   const byId = new Map(modules.map((m) => [m.id, m]))
   const memories = new Map<string, Map<string, unknown>>()
   const signers = new Map<string, { readonly identity: string; readonly signer: Signer }>()
+  const troubles = new Map<string, Trouble>()
+  /** Modules that are on their way out. */
+  const stopping = new Set<Promise<void>>()
   const loaded = store.configuration.load()
   let changing: Promise<unknown> = Promise.resolve()
 
@@ -125,6 +137,15 @@ export async function createGateway(parts: GatewayParts): Promise<Gateway> {
       get tables() {
         if (!module.tables) throw new Error(`module ${module.id} has no tables`)
         return store.tables(module.id)
+      },
+      openOutlet: parts.openOutlet,
+      get worker() {
+        return store.worker(module.id)
+      },
+      secretOf: (secret) => store.secrets.open(`module:${module.id}`, secret),
+      trouble(problem, blocks = false) {
+        if (problem === undefined) troubles.delete(module.id)
+        else troubles.set(module.id, { problem, blocks })
       },
       jobs: {
         every(ms, work) {
@@ -171,9 +192,10 @@ export async function createGateway(parts: GatewayParts): Promise<Gateway> {
       uses: 0,
       stop() {
         for (const each of stops) each()
-        void (async () => stop?.())().catch((error) =>
-          parts.log.error(`${module.id} did not stop`, { error: String(error) }),
-        )
+        const stopped = (async () => stop?.())()
+          .catch((error) => parts.log.error(`${module.id} did not stop`, { error: String(error) }))
+          .finally(() => stopping.delete(stopped))
+        stopping.add(stopped)
       },
     }
   }
@@ -313,6 +335,7 @@ export async function createGateway(parts: GatewayParts): Promise<Gateway> {
     modules,
     providers,
     store,
+    troubles,
     moduleState(id) {
       const module = byId.get(id)
       if (!module) throw failure('not_found', { what: `module "${id}"` })
@@ -352,6 +375,7 @@ export async function createGateway(parts: GatewayParts): Promise<Gateway> {
     async close() {
       await changing
       current.retire()
+      await Promise.all(stopping)
     },
   }
 }

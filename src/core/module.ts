@@ -4,6 +4,7 @@
  */
 import type { Static, TObject } from 'typebox'
 import type { Directory } from './directory.ts'
+import type { OpenOutlet } from './egress.ts'
 import type { ErrorDetails, ErrorKind } from './errors.ts'
 import type { Attempt, Caller, Exchange, Plan, Principal, Target } from './exchange.ts'
 import type { Replay } from './kept.ts'
@@ -117,8 +118,24 @@ export interface Host {
   readonly jobs: Jobs
   /** What outlives a settings change: counters, averages, queues in memory, kept by core under the module's id. */
   readonly memory: Map<string, unknown>
+  /** Opens a file or a syslog receiver that takes lines. */
+  readonly openOutlet: OpenOutlet
+  /** The module's own program on a worker thread (see program.ts); it runs from the first call until it is closed. */
+  readonly worker: Worker
+  /** A secret that an administrator gave this module. */
+  secretOf(name: string): string | undefined
+  /** What keeps the module from its work, for readiness; `blocks`: no exchange can be served. Absent: all is well. */
+  trouble(problem: string | undefined, blocks?: boolean): void
+}
+export interface Worker {
+  /** Rejects with what the program threw, or when the thread died; it is started again with the next call. */
+  call<T>(name: string, argument: unknown): Promise<T>
+  /** Ends the thread when what is under way is done; the next call starts another. */
+  close(): Promise<void>
 }
 export interface ModuleCall {
+  /** POST unless told. */
+  readonly method?: 'GET' | 'POST' | 'PUT'
   readonly url: string
   readonly headers: Readonly<Record<string, string>>
   readonly body: Buffer
@@ -157,9 +174,24 @@ export interface AdminRoute {
   readonly body?: TObject
   readonly answer: TObject
   readonly example: object
+  /** A plain object is sent as JSON, a Download as what it says it is. */
   handle(host: Host, call: AdminCall): Awaitable<unknown>
 }
+/** An answer that is not JSON, or too large to be put together before it is sent. */
+export class Download {
+  readonly contentType: string
+  readonly fileName: string
+  readonly chunks: AsyncIterable<string>
+
+  constructor(contentType: string, fileName: string, chunks: AsyncIterable<string>) {
+    this.contentType = contentType
+    this.fileName = fileName
+    this.chunks = chunks
+  }
+}
 export interface AdminCall {
+  /** Who administers, as records name them. */
+  readonly actor: string
   readonly params: Readonly<Record<string, string>>
   readonly query: Readonly<Record<string, unknown>>
   readonly body: unknown

@@ -4,6 +4,7 @@
  */
 import type { Directory } from './directory.ts'
 import type { AttemptOutcome } from './exchange.ts'
+import type { Worker } from './module.ts'
 import type { NanoUsd } from './money.ts'
 import type { Objects } from './objects.ts'
 import type { JsonObject, JsonValue } from './request.ts'
@@ -182,6 +183,10 @@ export interface ChangeMeta {
   readonly before: JsonValue
   readonly after: JsonValue
 }
+export interface Acted {
+  readonly actor: string
+  readonly action: string
+}
 /** The store as the gateway uses it. */
 export interface Store {
   readonly ledger: Ledger
@@ -193,17 +198,20 @@ export interface Store {
     at(id: number): Configuration
   }
   readonly secrets: {
-    seal(owner: string, name: string, plain: string): void
+    /** With `change`, who did it is recorded in the same transaction; never the secret. */
+    seal(owner: string, name: string, plain: string, change?: Acted): void
     open(owner: string, name: string): string | undefined
-    remove(owner: string, name: string): void
+    remove(owner: string, name: string, change?: Acted): void
   }
   readonly directory: Directory
   /** Small administrative facts that live outside revisions. Each change leaves a row of its own. */
   readonly facts: {
     get(name: string): JsonValue | undefined
-    set(name: string, value: JsonValue, meta: { readonly actor: string; readonly action: string }): void
+    set(name: string, value: JsonValue, meta: Acted): void
   }
   readonly objects: Objects
   readonly cache: { of(module: string, scope: string): ScopedCache }
   tables(module: string): Tables
+  /** The module's program on a worker thread; throws if it has none. */
+  worker(module: string): Worker
 }

@@ -21,9 +21,15 @@ export interface HealthParts {
 export function health(app: FastifyInstance, parts: HealthParts): void {
   app.get('/health/live', async (_, reply) => reply.type('application/json').send('{"status":"live"}'))
   app.get('/health/ready', async (_, reply) => {
-    const problem = parts.draining() ? 'shutting_down' : parts.trouble()
+    const troubles = [...parts.gateway.troubles]
+    const blocked = troubles.find(([, { blocks }]) => blocks)?.[0]
+    const problem = parts.draining() ? 'shutting_down' : (parts.trouble() ?? (blocked && `module ${blocked}`))
     reply.code(problem ? 503 : 200).type('application/json')
-    return reply.send(JSON.stringify(problem ? { status: 'not ready', problem } : { status: 'ready' }))
+    const known =
+      troubles.length > 0 ? { problems: Object.fromEntries(troubles.map(([id, t]) => [id, t.problem])) } : {}
+    return reply.send(
+      JSON.stringify(problem ? { status: 'not ready', problem, ...known } : { status: 'ready', ...known }),
+    )
   })
   app.get('/metrics', async (request, reply) => {
     const known = parts.identity.isAdmin(sentKey(request.headers as Record<string, string | undefined>))

@@ -9,7 +9,7 @@ import type { JsonObject, JsonValue } from '../../core/request.ts'
 import { parseStrict } from '../../core/settings.ts'
 import type { Configuration, Mode, UpstreamConfiguration } from '../../core/store.ts'
 import type { AdminContext, CoreCall, CoreRoute } from './route.ts'
-import { Alias, File, ModuleChange, Prices, Route, Upstream } from './schemas.ts'
+import { Alias, File, ModuleChange, ModuleSecret, Prices, Route, Upstream } from './schemas.ts'
 
 const anything = Type.Object({}, { additionalProperties: true })
 type Section = 'modules' | 'upstreams' | 'routes' | 'aliases' | 'prices'
@@ -98,7 +98,8 @@ function entry(section: Section, what: string, schema: TObject, example: JsonObj
         const answer = put(context, call, section, name, undefined)
         if (call.dry) return answer
         return answer.then((done) => {
-          for (const { id } of owned?.credentials ?? []) context.gateway.store.secrets.remove(name, id)
+          for (const { id } of owned?.credentials ?? [])
+            context.gateway.store.secrets.remove(name, id, { actor: call.actor, action: 'credential.remove' })
           return done
         })
       },
@@ -147,9 +148,13 @@ async function putUpstream(context: AdminContext, call: CoreCall): Promise<unkno
       })
     }
     if (secret !== undefined && !call.dry) {
-      secrets.seal(id, credential.id, secret)
+      const change = { actor: call.actor, action: 'credential.set' }
+      secrets.seal(id, credential.id, secret, change)
+      const undone = { ...change, action: 'credential.set undone' }
       undo.push(() =>
-        before === undefined ? secrets.remove(id, credential.id) : secrets.seal(id, credential.id, before),
+        before === undefined
+          ? secrets.remove(id, credential.id, undone)
+          : secrets.seal(id, credential.id, before, undone),
       )
     }
     return credential
@@ -251,6 +256,23 @@ export const configurationRoutes: readonly CoreRoute[] = [
       const settings = parseStrict(module.settings, wanted.settings ?? state.settings, 'settings')
       const answer = await put(context, call, 'modules', id, { mode: wanted.mode ?? (state.mode as Mode), settings })
       return { ...(answer as object), module: describeModule(context, id) }
+    },
+  },
+  {
+    method: 'PUT',
+    path: 'modules/:id/secrets/:name',
+    summary: 'Gives a module a secret that its settings name. It is sealed, and never shown again.',
+    body: ModuleSecret,
+    answer: anything,
+    example: { secret: '…' },
+    handle({ gateway }, call) {
+      const id = nameOf(call)
+      const name = call.params.name ?? ''
+      if (!gateway.modules.some((m) => m.id === id)) throw failure('not_found', { what: `module "${id}"` })
+      const { secret } = parseStrict(ModuleSecret, call.body)
+      if (call.dry) return { dry: true }
+      gateway.store.secrets.seal(`module:${id}`, name, secret, { actor: call.actor, action: 'secret.set' })
+      return { set: true }
     },
   },
   {

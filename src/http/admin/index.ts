@@ -3,9 +3,11 @@
  * description made from the same data.
  */
 import { randomBytes } from 'node:crypto'
-import type { FastifyInstance, FastifyRequest } from 'fastify'
+import { Readable } from 'node:stream'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { type Acting, acting } from '../../core/acting.ts'
 import { failure } from '../../core/errors.ts'
-import type { AdminRoute } from '../../core/module.ts'
+import { type AdminRoute, Download } from '../../core/module.ts'
 import { parseStrict } from '../../core/settings.ts'
 import { parseJsonObject } from '../../wire/json.ts'
 import { judgeLocal } from '../identity.ts'
@@ -18,6 +20,22 @@ const COOKIE = 'stockyard_session'
 const SESSION_MS = 12 * 3_600_000
 
 export const coreRoutes: readonly CoreRoute[] = [...configurationRoutes, ...operationRoutes]
+
+/** What the record of a change says about how it came to be. */
+function describe(request: FastifyRequest, requestId: string): Acting {
+  const header = (name: string) => {
+    const value = request.headers[name]
+    return typeof value === 'string' && value !== '' ? value.slice(0, 500) : undefined
+  }
+  const onBehalfOf = header('x-stockyard-on-behalf-of') ?? header('litellm-changed-by')
+  const reason = header('x-stockyard-reason')
+  return {
+    requestId,
+    source: request.ip,
+    ...(onBehalfOf === undefined ? {} : { onBehalfOf }),
+    ...(reason === undefined ? {} : { reason }),
+  }
+}
 
 export function adminApi(app: FastifyInstance, context: AdminContext, port: () => number): void {
   const sessions = new Map<string, number>()
@@ -69,14 +87,28 @@ export function adminApi(app: FastifyInstance, context: AdminContext, port: () =
     }
   }
 
+  const circumstancesOf = (request: FastifyRequest, reply: FastifyReply): Acting => {
+    const id = context.nextId()
+    reply.header('x-stockyard-request-id', id)
+    return describe(request, id)
+  }
+  const send = (reply: FastifyReply, answer: unknown): FastifyReply => {
+    reply.header('cache-control', 'no-store')
+    if (!(answer instanceof Download)) return reply.type('application/json').send(JSON.stringify(answer ?? {}))
+    reply.header('content-disposition', `attachment; filename="${answer.fileName}"`)
+    return reply.type(answer.contentType).send(Readable.from(answer.chunks))
+  }
+
   for (const route of coreRoutes) {
     app.route({
       method: route.method,
       url: `/api/${route.path}`,
       handler: async (request, reply) => {
-        const answer = await route.handle(context, callOf(request, route))
-        reply.header('etag', `"${context.gateway.snapshot.revision}"`).header('cache-control', 'no-store')
-        return reply.type('application/json').send(JSON.stringify(answer ?? {}))
+        const call = callOf(request, route)
+        const circumstances = circumstancesOf(request, reply)
+        const answer = await acting.run(circumstances, () => route.handle(context, call))
+        reply.header('etag', `"${context.gateway.snapshot.revision}"`)
+        return send(reply, answer)
       },
     })
   }
@@ -90,11 +122,8 @@ export function adminApi(app: FastifyInstance, context: AdminContext, port: () =
           const call = callOf(request, route)
           if (context.gateway.moduleState(module.id).mode === 'off')
             throw failure('module_disabled', { module: module.id })
-          const answer = await route.handle(context.gateway.hostOf(module.id), call)
-          return reply
-            .type('application/json')
-            .header('cache-control', 'no-store')
-            .send(JSON.stringify(answer ?? {}))
+          const host = context.gateway.hostOf(module.id)
+          return send(reply, await acting.run(circumstancesOf(request, reply), () => route.handle(host, call)))
         },
       })
     }

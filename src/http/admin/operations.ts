@@ -151,6 +151,7 @@ export const operationRoutes: readonly CoreRoute[] = [
       upstreams: gateway.snapshot.upstreams.size,
       localTrust: identity.distrust ? { lost: true, ...identity.distrust } : { lost: false },
       proxyKey: identity.proxyKeySet,
+      problems: Object.fromEntries([...gateway.troubles].map(([id, { problem }]) => [id, problem])),
       ...store.health(),
     }),
   },

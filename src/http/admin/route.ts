@@ -41,10 +41,11 @@ export interface AdminContext {
   readonly version: string
   readonly startedAt: number
   now(): number
+  /** A new request id. */
+  nextId(): string
 }
 
 export interface CoreCall extends AdminCall {
-  readonly actor: string
   /** Show what would change, and change nothing. */
   readonly dry: boolean
   /** The revision the client last saw, from `If-Match`. */

@@ -9,6 +9,7 @@ const milliseconds = Type.Integer({ minimum: 1, maximum: 86_400_000 })
 
 export const Mode = Type.Union([Type.Literal('off'), Type.Literal('observe'), Type.Literal('enforce')])
 export const ModuleChange = Type.Object({ mode: Type.Optional(Mode), settings: Type.Optional(Json) }, closed)
+export const ModuleSecret = Type.Object({ secret: Type.String({ minLength: 1, maxLength: 8_192 }) }, closed)
 
 /** A name or a value that would break out of its line is refused here, not at the first call (T57). */
 const Headers = Type.Record(Type.String(), Type.String({ pattern: '^[\\t\\x20-\\x7e]*$' }), {

@@ -3,6 +3,7 @@
  * Append-only by trigger; each line is written inside the transaction that makes the change.
  */
 import type { DatabaseSync } from 'node:sqlite'
+import { acting } from '../../core/acting.ts'
 import type { DirectoryChangeRow } from '../../core/directory.ts'
 import type { JsonValue } from '../../core/request.ts'
 
@@ -15,14 +16,9 @@ export interface Change {
 }
 
 export function recordChange(db: DatabaseSync, at: number, object: string, change: Change): void {
-  db.prepare('INSERT INTO directory_changes (at, actor, action, object, before, after) VALUES (?, ?, ?, ?, ?, ?)').run(
-    at,
-    change.actor,
-    change.action,
-    object,
-    text(change.before),
-    text(change.after),
-  )
+  db.prepare(
+    'INSERT INTO directory_changes (at, actor, action, object, before, after, context) VALUES (?, ?, ?, ?, ?, ?, ?)',
+  ).run(at, change.actor, change.action, object, text(change.before), text(change.after), circumstances())
 }
 
 /** In order, those after `afterId`: a reader keeps the last id as its cursor. */
@@ -46,3 +42,9 @@ export function changesAfter(db: DatabaseSync, afterId: number, limit: number): 
 const text = (value: JsonValue | undefined): string | null => (value === undefined ? null : JSON.stringify(value))
 const parsed = (value: unknown): JsonValue | undefined =>
   typeof value === 'string' ? (JSON.parse(value) as JsonValue) : undefined
+
+/** How the change that is being made came about, as its row keeps it. */
+export function circumstances(): string | null {
+  const known = acting.getStore()
+  return known === undefined ? null : JSON.stringify(known)
+}

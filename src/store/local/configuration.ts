@@ -6,6 +6,7 @@ import type { DatabaseSync } from 'node:sqlite'
 import { failure } from '../../core/errors.ts'
 import type { JsonValue } from '../../core/request.ts'
 import { type Configuration, EMPTY_CONFIGURATION, type Revision } from '../../core/store.ts'
+import { circumstances } from './changes.ts'
 import type { Transact } from './database.ts'
 
 export interface ConfigurationChange {
@@ -48,9 +49,18 @@ export class ConfigurationFile {
       const at = this.#now()
       this.#db
         .prepare(
-          'INSERT INTO revisions (id, at, actor, action, before, after, configuration) VALUES (?, ?, ?, ?, ?, ?, ?)',
+          'INSERT INTO revisions (id, at, actor, action, before, after, configuration, context) VALUES (?, ?, ?, ?, ?, ?, ?, ?)',
         )
-        .run(id, at, actor, action, JSON.stringify(before), JSON.stringify(after), JSON.stringify(next))
+        .run(
+          id,
+          at,
+          actor,
+          action,
+          JSON.stringify(before),
+          JSON.stringify(after),
+          JSON.stringify(next),
+          circumstances(),
+        )
       return { id, at, actor, action, before, after }
     })
   }

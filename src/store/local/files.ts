@@ -10,6 +10,9 @@ export const DATABASES: readonly DatabaseName[] = ['stockyard', 'ledger', 'objec
 
 export const databasePath = (dataDir: string, name: DatabaseName): string => join(dataDir, `${name}.db`)
 
+/** What a module keeps outside any database. */
+export const keyFilePath = (dataDir: string, module: string): string => join(dataDir, `${module}.key`)
+
 export const LOCK_FILE = 'lock.db'
 export const BALLAST_FILE = 'ballast'
 export const MASTER_KEY_FILE = 'master.key'

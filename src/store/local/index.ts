@@ -4,7 +4,7 @@
  * offer; each part says itself what it does.
  */
 import { statSync } from 'node:fs'
-import type { Log } from '../../core/module.ts'
+import type { Log, Worker } from '../../core/module.ts'
 import type { Journal, Ledger, ScopedCache, Tables } from '../../core/store.ts'
 import type { Price } from '../../core/usage.ts'
 import type { BackupManifest } from './backup.ts'
@@ -25,6 +25,7 @@ import type { LedgerWriterCalls, LedgerWriterOpening } from './ledger-writer.ts'
 import { Link } from './link.ts'
 import { ObjectsFile } from './objects.ts'
 import { openFiles } from './opening.ts'
+import type { OpenProgramCalls, ProgramOpening } from './program.ts'
 import type { ReaderCalls, ReaderOpening } from './reader.ts'
 import { ReplyCache } from './reply-cache.ts'
 import { type Repriced, repricing } from './repricing.ts'
@@ -47,6 +48,8 @@ export interface StoreOptions {
   readonly tables: AllTables
   /** How to start the worker: `new URL('./worker.ts', import.meta.url)` of this folder, or a data URL. */
   readonly workerUrl: URL | string
+  /** The same for programs of modules; without it there are none. */
+  readonly programUrl?: URL | string
   readonly now?: () => number
   /** What an acknowledged ledger row survives: the end of the process (default), or of the power. */
   readonly durability?: 'process' | 'power-loss'
@@ -87,6 +90,7 @@ export interface LocalStore {
   }
   /** Throws if the module declared none. */
   tables(moduleId: string): Tables
+  worker(moduleId: string): Worker
   /** Reads for people; each rejects after 30 seconds. */
   readonly query: {
     usage(question: UsageQuestion): Promise<readonly UsageSum[]>
@@ -207,11 +211,29 @@ export async function openStore(options: StoreOptions): Promise<LocalStore> {
       return journal
     }
     const settleJournals = () => Promise.all([...journals.values()].map((journal) => journal.flush()))
+    const programs = new Map<string, Link<OpenProgramCalls>>()
+    const programOf = (module: string): Link<OpenProgramCalls> => {
+      let program = programs.get(module)
+      if (program === undefined) {
+        if (options.programUrl === undefined) throw new Error(`there is no program of the module "${module}"`)
+        const broken = (error: Error) => log.error(`the program of the module "${module}" cannot go on`, { error })
+        const opening: ProgramOpening = { dataDir, module, tables }
+        program = new Link({ url: options.programUrl, role: 'program', opening, log, alarm: broken })
+        programs.set(module, program)
+      }
+      return program
+    }
+    const closeProgram = async (module: string): Promise<void> => {
+      const program = programs.get(module)
+      programs.delete(module)
+      await program?.close(() => program.call('close', undefined))
+    }
     const ask: typeof reader.call = (call, argument) => reader.call(call, argument, { limitMs: QUERY_LIMIT_MS })
 
     const close = async (): Promise<void> => {
       try {
         await ledger.close()
+        await Promise.all([...programs.keys()].map(closeProgram))
         await Promise.all([settleJournals(), cache.flush()])
         await reader.close()
         files.cache.close()
@@ -242,6 +264,10 @@ export async function openStore(options: StoreOptions): Promise<LocalStore> {
           journal: (statement) => journalOf(module, statement),
         }
       },
+      worker: (module) => ({
+        call: (name, argument) => programOf(module).call(name, argument) as Promise<never>,
+        close: () => closeProgram(module),
+      }),
       query: {
         usage: (question) => ask('usage', question),
         attempts: (question) => ask('attempts', question),

@@ -10,7 +10,7 @@ import { StoreError, type StoreErrorCode, WorkerGone } from './fault.ts'
 // biome-ignore lint/suspicious/noExplicitAny: the argument's type is each call's own
 export type Calls = Readonly<Record<string, (argument: any) => unknown>>
 
-export type Role = 'keeper' | 'reader' | 'ledger'
+export type Role = 'keeper' | 'reader' | 'ledger' | 'program'
 
 export interface Question {
   readonly id: number

@@ -72,4 +72,7 @@ export const STOCKYARD_MIGRATIONS: readonly string[] = [
    CREATE INDEX directory_rows_name ON directory_rows (kind, name) WHERE name IS NOT NULL;
    CREATE UNIQUE INDEX directory_rows_email ON directory_rows (name) WHERE kind = 'user' AND name IS NOT NULL;
    CREATE UNIQUE INDEX directory_rows_subject ON directory_rows (subject) WHERE subject IS NOT NULL;`,
+  // How a change came about, as JSON: request id, source address, on whose behalf, reason.
+  `ALTER TABLE revisions ADD COLUMN context TEXT;
+   ALTER TABLE directory_changes ADD COLUMN context TEXT;`,
 ]
