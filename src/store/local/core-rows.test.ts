@@ -12,7 +12,9 @@ test('core rows come in order, with how they came about, money as text', async (
   const dataDir = scratchDirectory(t)
   const store = await scratchStore(t, dataDir)
   acting.run({ requestId: 'req_1', source: '127.0.0.1', reason: 'a test' }, () =>
-    store.directory.set('proxy-key', { fingerprint: 'x' }, { actor: 'admin', action: 'proxy-key.set' }),
+    store.directory.change({ actor: 'admin', action: 'proxy-key.set' }, (edit) =>
+      edit.note('proxy-key', undefined, 'set'),
+    ),
   )
   const attempt = store.ledger.nextId()
   await store.ledger.append(openedRow(attempt, { held: nanoUsdOf(9_007_199_254_740_993n) }))
