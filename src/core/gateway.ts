@@ -124,6 +124,7 @@ export async function createGateway(parts: GatewayParts): Promise<Gateway> {
         throw new Refusal(module.id, code, kind, details)
       },
       directory: store.directory,
+      ledger: store.ledger,
       secret(name) {
         const owner = `module:${module.id}`
         const known = store.secrets.open(owner, name)

@@ -11,7 +11,7 @@ import type { Replay } from './kept.ts'
 import type { NanoUsd } from './money.ts'
 import type { Reply, ReplyEvent } from './reply.ts'
 import type { ModelRequest } from './request.ts'
-import type { Mode, ScopedCache, Tables, TablesDefinition } from './store.ts'
+import type { Ledger, Mode, ScopedCache, Tables, TablesDefinition } from './store.ts'
 import type { Usage } from './usage.ts'
 
 export type Awaitable<T> = T | Promise<T>
@@ -107,6 +107,8 @@ export interface Host {
   refuse(code: string, details?: ErrorDetails): never
   /** Who there is, and the figures that apply to them. */
   readonly directory: Pick<Directory, 'epoch' | 'get' | 'proof' | 'figures' | 'list'>
+  /** Money facts: what was committed, and what is being committed. */
+  readonly ledger: Pick<Ledger, 'watch' | 'sums'>
   /** A secret of this module's own, kept sealed: made on first use, the same for ever. */
   secret(name: string): string
   /** Kept replies, always of one owner. */

@@ -2,7 +2,7 @@
  * The ports through which core and modules reach anything that outlives a request. store/local implements them with
  * SQLite; a cluster implementation will stand beside it. Times are milliseconds since 1970.
  */
-import type { Directory } from './directory.ts'
+import type { Dimension, Directory } from './directory.ts'
 import type { AttemptOutcome } from './exchange.ts'
 import type { Worker } from './module.ts'
 import type { NanoUsd } from './money.ts'
@@ -55,7 +55,41 @@ export interface HitRow extends LedgerScope {
   readonly at: number
   readonly usage: Usage
 }
-export type LedgerRow = OpenedRow | ClosedRow | HitRow
+/** Corrects the cost of a settled attempt; belongs to the time of what it corrects. */
+export interface AdjustmentRow extends LedgerScope {
+  readonly kind: 'adjustment'
+  readonly attempt: number
+  readonly at: number
+  /** The difference, in nano-dollars; may be negative. */
+  readonly cost: NanoUsd
+  readonly priceVersion: string
+  readonly reason: string
+  readonly writtenAt: number
+}
+export type LedgerRow = OpenedRow | ClosedRow | HitRow | AdjustmentRow
+
+/** Which committed rows to add up: those at or after `from` that have exactly these values. */
+export interface SumsQuestion {
+  /** Milliseconds since 1970. */
+  readonly from: number
+  readonly where: Readonly<Partial<Record<Dimension, string>>>
+  /** Apart for each stretch of time of this length; absent: all together. */
+  readonly slotMs?: number
+}
+export interface Sums {
+  /** Since 1970, in units of `slotMs`; 0 where nothing was asked apart. */
+  readonly slot: number
+  readonly requests: number
+  readonly usage: Usage
+  readonly cost: NanoUsd
+}
+
+/** Hears of rows as they are committed, before anybody who waited for them. */
+export interface LedgerWatcher {
+  committed(rows: readonly LedgerRow[]): void
+  /** Some rows may have been told twice: what was added up from them is to be asked for anew. */
+  doubtful(): void
+}
 
 /** Append-only money facts. */
 export interface Ledger {
@@ -66,6 +100,13 @@ export interface Ledger {
    * Rejects with `storage_full` or `storage_unavailable`.
    */
   append(row: LedgerRow): Promise<void>
+  /** Returns how to stop. */
+  watch(watcher: LedgerWatcher): () => void
+  /**
+   * Sums of what is committed now: no row that a watcher was told before the call is missing, and none that it is told
+   * later is in them. Sums and watching together therefore count every row once.
+   */
+  sums(question: SumsQuestion): Promise<readonly Sums[]>
   /** Why nothing can be written at the moment, if so: new exchanges are refused before anything goes upstream. */
   readonly trouble: 'storage_full' | 'storage_unavailable' | undefined
 }

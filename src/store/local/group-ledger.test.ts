@@ -2,8 +2,8 @@ import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
 import { setTimeout as sleep, setImmediate as turn } from 'node:timers/promises'
 import { GatewayError } from '../../core/errors.ts'
+import type { LedgerRow } from '../../core/store.ts'
 import { GroupLedger, type GroupLedgerOptions } from './group-ledger.ts'
-import type { StoredRow } from './ledger-file.ts'
 import { closedRow, keptLog, openedRow } from './scratch.ts'
 
 const sqliteError = (errcode: number) => Object.assign(new Error('from SQLite'), { errcode })
@@ -17,12 +17,14 @@ function ledgerOver(
   answer: () => number | Promise<number> = () => 0,
   more: Partial<GroupLedgerOptions> = {},
 ) {
-  const written: (readonly StoredRow[])[] = []
+  const written: (readonly LedgerRow[])[] = []
   const log = keptLog()
   const fatal: Error[] = []
   const ledger = new GroupLedger({
     diskIsFull: () => false,
     lastAttempt: 41,
+    lastSeq: 100,
+    sums: async () => [],
     inDoubt: 0,
     write(rows) {
       const repeated = answer()
@@ -48,6 +50,35 @@ test('rows of one turn of the event loop are one group, and the next turn is the
     written.map((rows) => rows.map((row) => row.attempt)),
     [[1, 2, 3], [4]],
   )
+})
+
+test('watchers hear of rows when they are committed and before who waits; sums are bounded by what was heard', async (t) => {
+  const asked: number[] = []
+  let repeated = 0
+  const { ledger } = ledgerOver(t, () => repeated, {
+    sums: async (_, lastSeq) => {
+      asked.push(lastSeq)
+      return []
+    },
+  })
+  const heard: (number | string)[] = []
+  const stop = ledger.watch({
+    committed: (rows) => heard.push(...rows.map((row) => row.attempt)),
+    doubtful: () => heard.push('doubtful'),
+  })
+  const waiting = ledger.append(openedRow(1)).then(() => heard.push('told'))
+  assert.deepEqual(heard, [])
+  await Promise.all([waiting, ledger.append(openedRow(2))])
+  assert.deepEqual(heard, [1, 2, 'told'])
+  await ledger.sums({ from: 0, where: {} })
+  repeated = 1
+  await ledger.append(openedRow(2))
+  await ledger.sums({ from: 0, where: {} })
+  assert.deepEqual(heard, [1, 2, 'told', 2, 'doubtful'])
+  assert.deepEqual(asked, [102, 102], 'a row that was there before gets no number')
+  stop()
+  await ledger.append(openedRow(3))
+  assert.equal(heard.length, 5)
 })
 
 test('a full group does not wait for the turn to end', (t) => {

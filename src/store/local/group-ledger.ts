@@ -4,10 +4,9 @@
  */
 import { failure } from '../../core/errors.ts'
 import type { Log } from '../../core/module.ts'
-import type { Ledger, LedgerRow } from '../../core/store.ts'
+import type { Ledger, LedgerRow, LedgerWatcher, Sums, SumsQuestion } from '../../core/store.ts'
 import type { Ballast } from './ballast.ts'
 import { complaintOf, problemOf } from './fault.ts'
-import type { StoredRow } from './ledger-file.ts'
 
 const ROWS_PER_GROUP = 512
 const BUSY_RETRY_MS = 1
@@ -21,10 +20,14 @@ export interface GroupLedgerOptions {
   readonly diskIsFull: () => boolean
   /** The highest id ever used. */
   readonly lastAttempt: number
+  /** The number of the newest row. */
+  readonly lastSeq: number
+  /** Adds up committed rows, at most up to a number. */
+  readonly sums: (question: SumsQuestion, lastSeq: number) => Promise<readonly Sums[]>
   /** How many attempts a crash had left open, settled at this start. */
   readonly inDoubt: number
   /** Commits all rows or none; returns how many of them were there before. Throws or rejects with SQLite's error. */
-  readonly write: (rows: readonly StoredRow[]) => number | Promise<number>
+  readonly write: (rows: readonly LedgerRow[]) => number | Promise<number>
   readonly ballast: Pick<Ballast, 'release' | 'stands' | 'ensure'>
   readonly log: Log
   /** The disk lost what it had accepted: the process should end and be started again. */
@@ -32,7 +35,7 @@ export interface GroupLedgerOptions {
 }
 
 interface Group {
-  readonly rows: StoredRow[]
+  readonly rows: LedgerRow[]
   readonly promise: Promise<void>
   readonly resolve: () => void
   readonly reject: (error: unknown) => void
@@ -44,7 +47,11 @@ export class GroupLedger implements Ledger {
   #waiting: Group | undefined
   #current: Group | undefined
   /** Facts whose waiters were told of a fault: they happened all the same, so they are written once that is possible. */
-  #backlog: StoredRow[] = []
+  #backlog: LedgerRow[] = []
+  readonly #watchers = new Set<LedgerWatcher>()
+  /** Of the newest committed row. A repeated row gets no number, so counting what was written is enough. */
+  #lastSeq: number
+  #writing: readonly LedgerRow[] = []
   #trouble: Ledger['trouble']
   #problem = ''
   #lost = false
@@ -56,6 +63,7 @@ export class GroupLedger implements Ledger {
   constructor(options: GroupLedgerOptions) {
     this.#options = options
     this.#nextId = options.lastAttempt + 1
+    this.#lastSeq = options.lastSeq
   }
 
   get trouble(): Ledger['trouble'] {
@@ -72,10 +80,6 @@ export class GroupLedger implements Ledger {
   }
 
   append(row: LedgerRow): Promise<void> {
-    return this.appendStored(row)
-  }
-
-  appendStored(row: StoredRow): Promise<void> {
     let group = this.#waiting
     if (group === undefined) {
       group = this.#waiting = newGroup()
@@ -84,6 +88,15 @@ export class GroupLedger implements Ledger {
     group.rows.push(row)
     if (group.rows.length >= ROWS_PER_GROUP && this.#current === undefined) this.#flush()
     return group.promise
+  }
+
+  watch(watcher: LedgerWatcher): () => void {
+    this.#watchers.add(watcher)
+    return () => void this.#watchers.delete(watcher)
+  }
+
+  sums(question: SumsQuestion): Promise<readonly Sums[]> {
+    return this.#options.sums(question, this.#lastSeq)
   }
 
   /** How many attempts the last run left open; they were settled at what they held when this one started. */
@@ -133,8 +146,9 @@ export class GroupLedger implements Ledger {
       this.#refuse(group, 'storage_unavailable')
       return
     }
+    this.#writing = this.#backlog.length === 0 ? group.rows : [...this.#backlog, ...group.rows]
     try {
-      const written = this.#options.write(this.#backlog.length === 0 ? group.rows : [...this.#backlog, ...group.rows])
+      const written = this.#options.write(this.#writing)
       if (typeof written === 'number') this.#written(written)
       else written.then(this.#written, this.#failed)
     } catch (error) {
@@ -145,6 +159,8 @@ export class GroupLedger implements Ledger {
   readonly #written = (repeated: number): void => {
     // A closed row in the backlog may have reached the file although its commit was reported as failed.
     if (repeated > 0) this.#options.log.error('ledger rows were appended twice; the first stands', { rows: repeated })
+    this.#lastSeq += this.#writing.length - repeated
+    if (this.#watchers.size > 0) this.#tell(repeated)
     if (this.#backlog.length > 0) this.#backlog = []
     this.#busySince = undefined
     if (this.#trouble === 'storage_unavailable') {
@@ -154,6 +170,17 @@ export class GroupLedger implements Ledger {
     const group = this.#current as Group
     group.resolve()
     this.#next()
+  }
+
+  #tell(repeated: number): void {
+    for (const watcher of this.#watchers) {
+      try {
+        watcher.committed(this.#writing)
+        if (repeated > 0) watcher.doubtful()
+      } catch (error) {
+        this.#options.log.error('a watcher of the ledger failed', { error })
+      }
+    }
   }
 
   readonly #failed = (error: unknown): void => {

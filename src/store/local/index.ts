@@ -167,6 +167,8 @@ export async function openStore(options: StoreOptions): Promise<LocalStore> {
     const ledger = new GroupLedger({
       diskIsFull: () => diskIsFull(dataDir),
       lastAttempt: ledgerFile.lastAttempt(),
+      lastSeq: ledgerFile.lastSeq(),
+      sums: (question, lastSeq) => ask('sums', { ...question, lastSeq }),
       inDoubt,
       write: durable ? (rows) => durable.call('write', rows) : (rows) => ledgerFile.write(rows),
       ballast,
@@ -274,7 +276,7 @@ export async function openStore(options: StoreOptions): Promise<LocalStore> {
         unpriced: () => ask('unpriced', undefined),
         reprice: repricing({
           compute: (question) => ask('reprice', question),
-          append: (row) => ledger.appendStored(row),
+          append: (row) => ledger.append(row),
           now,
         }),
       },

@@ -3,22 +3,9 @@
  * where every commit must reach the disk. This is the hot path: positional binding, no copies, statements kept.
  */
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
-import type { LedgerRow, LedgerScope } from '../../core/store.ts'
+import type { LedgerRow } from '../../core/store.ts'
 import type { Usage } from '../../core/usage.ts'
 import { inTransaction } from './database.ts'
-
-/** Corrects the cost of a settled attempt; belongs to the time of what it corrects. */
-export interface AdjustmentRow extends LedgerScope {
-  readonly kind: 'adjustment'
-  readonly attempt: number
-  readonly at: number
-  /** The difference, in nano-dollars; may be negative. */
-  readonly cost: bigint
-  readonly priceVersion: string
-  readonly reason: string
-  readonly writtenAt: number
-}
-export type StoredRow = LedgerRow | AdjustmentRow
 
 const INSERT_OPENED = `
   INSERT INTO ledger (kind, attempt, at, exchange, revision, principal, organization, team, user, end_user, tags, model,
@@ -82,6 +69,11 @@ export class LedgerFile {
     this.#lastSeq = maximum(db, 'SELECT max(seq) AS n FROM ledger')
   }
 
+  /** The number of the newest row; rows are numbered without gaps. */
+  lastSeq(): number {
+    return this.#lastSeq
+  }
+
   /** The highest attempt id in the file. */
   lastAttempt(): number {
     return Math.max(
@@ -105,7 +97,7 @@ export class LedgerFile {
   }
 
   /** All rows or none. Returns how many were there before (an attempt opened or settled twice has one effect). */
-  write(rows: readonly StoredRow[]): number {
+  write(rows: readonly LedgerRow[]): number {
     const seqs: number[] = []
     this.#begin.run()
     try {
@@ -120,7 +112,7 @@ export class LedgerFile {
     }
     let repeated = 0
     for (let i = 0; i < rows.length; i++) {
-      const row = rows[i] as StoredRow
+      const row = rows[i] as LedgerRow
       const seq = seqs[i] as number
       if (seq === 0) repeated++
       else this.#lastSeq = seq
@@ -148,12 +140,12 @@ export class LedgerFile {
   }
 
   /** The new row's number, or 0 if the attempt already had such a row. */
-  #insert(row: StoredRow): number {
+  #insert(row: LedgerRow): number {
     const r = this.#bind(row)
     return r.changes === 0 ? 0 : (r.lastInsertRowid as number)
   }
 
-  #bind(r: StoredRow) {
+  #bind(r: LedgerRow) {
     switch (r.kind) {
       case 'opened':
         return this.#opened.run(
@@ -272,7 +264,7 @@ export class LedgerFile {
   }
 }
 
-const tagsOf = ({ tags }: StoredRow): string | null => (tags ? JSON.stringify(tags) : null)
+const tagsOf = ({ tags }: LedgerRow): string | null => (tags ? JSON.stringify(tags) : null)
 const callsOf = (usage: Usage): string | null => (usage.calls ? JSON.stringify(usage.calls) : null)
 
 function maximum(db: DatabaseSync, statement: string): number {

@@ -1,9 +1,9 @@
 /** Single facts out of the ledger: the attempts of one exchange, what has no price yet, and what another price makes of it. */
 import { type Kysely, sql } from 'kysely'
 import type { AttemptOutcome } from '../../core/exchange.ts'
-import { formatDollars, type NanoUsd } from '../../core/money.ts'
+import { formatDollars, type NanoUsd, nanoUsdOf } from '../../core/money.ts'
+import type { AdjustmentRow } from '../../core/store.ts'
 import { costOf, type Price, type Usage } from '../../core/usage.ts'
-import type { AdjustmentRow } from './ledger-file.ts'
 import { type LedgerColumns, type LedgerTables, usageOf } from './ledger-table.ts'
 import { slices } from './usage-query.ts'
 
@@ -124,7 +124,7 @@ export async function reprice(db: Kysely<LedgerTables>, question: RepriceQuestio
     if (question.unpricedOnly) query = query.where('price_version', 'is', null).where(NOT_ADJUSTED)
     const rows = await query.execute()
     for (const row of rows) {
-      const difference = costOf(usageOf(row), question.price) - (row.cost ?? 0n) - row.adjusted
+      const difference = nanoUsdOf(costOf(usageOf(row), question.price) - (row.cost ?? 0n) - row.adjusted)
       const nowPriced = row.price_version === null && row.untouched === 1n
       if (difference !== 0n || nowPriced) adjustments.push(adjustmentOf(row, difference, question))
     }
@@ -134,7 +134,7 @@ export async function reprice(db: Kysely<LedgerTables>, question: RepriceQuestio
   return { adjustments, examined: 0 }
 }
 
-function adjustmentOf(row: LedgerColumns, cost: bigint, question: RepriceQuestion): AdjustmentRow {
+function adjustmentOf(row: LedgerColumns, cost: NanoUsd, question: RepriceQuestion): AdjustmentRow {
   return {
     kind: 'adjustment',
     attempt: Number(row.attempt),

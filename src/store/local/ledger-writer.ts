@@ -1,14 +1,16 @@
 /** The ledger's writer in a thread of its own: for `power-loss` durability, where a commit waits for the disk. */
+
+import type { LedgerRow } from '../../core/store.ts'
 import { connect } from './database.ts'
 import { databasePath } from './files.ts'
-import { LedgerFile, type StoredRow } from './ledger-file.ts'
+import { LedgerFile } from './ledger-file.ts'
 
 export interface LedgerWriterOpening {
   readonly dataDir: string
 }
 
 export type LedgerWriterCalls = {
-  write(rows: readonly StoredRow[]): number
+  write(rows: readonly LedgerRow[]): number
   close(argument: undefined): void
 }
 

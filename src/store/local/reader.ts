@@ -1,12 +1,13 @@
 /** The reader: the worker role for administrative queries. Read-only connections, so no statement can write. */
 import type { DatabaseSync } from 'node:sqlite'
-import type { SqlValue } from '../../core/store.ts'
+import type { SqlValue, Sums } from '../../core/store.ts'
 import { connect } from './database.ts'
 import { type DatabaseName, databasePath } from './files.ts'
 import { builder } from './kysely.ts'
 import * as ledger from './ledger-query.ts'
 import type { LedgerTables } from './ledger-table.ts'
 import { type AllTables, type StatementCall, Statements } from './statements.ts'
+import { type BoundedSums, sums } from './sums-query.ts'
 import { type UsageQuestion, type UsageSum, usage } from './usage-query.ts'
 
 export interface ReaderOpening {
@@ -18,6 +19,7 @@ export type ReaderCalls = {
   query(call: StatementCall): readonly Record<string, SqlValue>[]
   usage(question: UsageQuestion): Promise<readonly UsageSum[]>
   attempts(question: ledger.AttemptsQuestion): Promise<readonly ledger.SettledAttempt[]>
+  sums(question: BoundedSums): Promise<readonly Sums[]>
   unpriced(argument: undefined): Promise<readonly ledger.Unpriced[]>
   reprice(question: ledger.RepriceQuestion): Promise<ledger.RepriceAnswer>
 }
@@ -40,6 +42,7 @@ export function openReader({ dataDir, tables }: ReaderOpening): ReaderCalls {
     query: (call) => statements.query(call),
     usage: (question) => usage(rows, question),
     attempts: (question) => ledger.attempts(rows, question),
+    sums: (question) => sums(rows, question),
     unpriced: () => ledger.unpriced(rows),
     reprice: (question) => ledger.reprice(rows, question),
   }

@@ -3,8 +3,8 @@
  * is appended by the ledger's one writer, as rows that belong to the time of what they correct.
  */
 import { formatDollars, nanoUsdOf } from '../../core/money.ts'
+import type { AdjustmentRow } from '../../core/store.ts'
 import type { Price } from '../../core/usage.ts'
-import type { AdjustmentRow } from './ledger-file.ts'
 import type { RepriceAnswer, RepriceQuestion, RepriceSelection } from './ledger-query.ts'
 
 export interface Repriced {
