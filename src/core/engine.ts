@@ -16,8 +16,8 @@ import type { Ledger } from './store.ts'
 
 export interface EnginePorts extends AttemptPorts, DeliveryPorts {
   readonly ledger: Ledger
-  /** Core's own answer to who asks, after the identity modules: the proxy key, a local caller. Throws a 401 else. */
-  identify(x: Exchange, snapshot: Snapshot): Principal
+  /** Core's own answer to who asks, after the identity modules: the proxy key, or (without doubt) a local caller. Throws a 401 else. */
+  identify(x: Exchange, doubt: Refusal | undefined): Principal
   over(x: Exchange, snapshot: Snapshot): void
   fault(what: string, error: unknown): void
 }
@@ -33,7 +33,7 @@ export async function run(x: Exchange, snapshot: Snapshot, ports: EnginePorts): 
     fault: ports.fault,
   })
   try {
-    x.principal = (await phases.authenticate(pipeline, x)) ?? ports.identify(x, snapshot)
+    x.principal = await phases.whoAsks(pipeline, x, (doubt) => ports.identify(x, doubt))
     if (x.refers) x.owned = claim(x, x.refers, ports.objects)
     x.plan = await planFor(x, snapshot, ports)
     const narrow = (by: Narrowed): void => {
@@ -60,7 +60,8 @@ export async function run(x: Exchange, snapshot: Snapshot, ports: EnginePorts): 
 export async function planFor(x: Exchange, snapshot: Snapshot, ports: Pick<EnginePorts, 'dialects'>): Promise<Plan> {
   const plan = pinned(x, await phases.route(snapshot.pipeline, x, snapshot.names.resolve(x.model)))
   if (plan.targets.length === 0) {
-    const near = snapshot.names.nearest(x.model)
+    const may = x.principal?.mayAsk
+    const near = snapshot.names.nearest(x.model).filter((name) => may?.(name) ?? true)
     const nearest = near.length > 0 ? ` Did you mean ${near.map((n) => `"${n}"`).join(' or ')}?` : ''
     throw failure('model_not_found', { model: x.model.slice(0, 200), nearest, param: 'model' })
   }

@@ -40,8 +40,10 @@ export interface Caller {
   /** The client's address; one that a forwarding proxy names only if that proxy is trusted. */
   readonly peer: string
   readonly path: string
-  /** Absent where no model is called: the list of models, files. */
-  readonly operation?: Operation
+  /** What is asked for; absent where anybody who is known may ask: the list of models. */
+  readonly operation?: string
+  /** Only for callers to whom this operation was given by name: a vendor's own API, stored objects. */
+  readonly granted?: boolean
   readonly model?: string
   readonly trace: Decision[]
 }

@@ -5,9 +5,10 @@
 import { randomBytes } from 'node:crypto'
 import type { Catalog } from './catalog.ts'
 import type { Egress, OpenOutlet } from './egress.ts'
-import { badRequest, failure, Refusal } from './errors.ts'
+import { badRequest, type ErrorDetails, failure, Refusal } from './errors.ts'
 import { type Credential, TIMEOUTS, type Upstream } from './exchange.ts'
 import type { Replay } from './kept.ts'
+import { createKeyring, type Keyring } from './keys.ts'
 import {
   type Host,
   type Log,
@@ -48,6 +49,7 @@ export interface Gateway {
   readonly modules: readonly Module[]
   readonly providers: ReadonlyMap<string, Provider>
   readonly store: Store
+  readonly keys: Keyring
   moduleState(id: string): { readonly mode: Mode; readonly settings: Readonly<Record<string, JsonValue>> }
   hostOf(id: string): Host
   /** What keeps modules from their work, by module. */
@@ -101,6 +103,7 @@ export async function createGateway(parts: GatewayParts): Promise<Gateway> {
   const troubles = new Map<string, Trouble>()
   /** Modules that are on their way out. */
   const stopping = new Set<Promise<void>>()
+  const keys = createKeyring(store)
   const loaded = store.configuration.load()
   let changing: Promise<unknown> = Promise.resolve()
 
@@ -111,6 +114,11 @@ export async function createGateway(parts: GatewayParts): Promise<Gateway> {
       memory = new Map()
       memories.set(name, memory)
     }
+    const refusal = (code: string, details?: ErrorDetails): Refusal => {
+      const kind = module.errors?.[code]
+      if (!kind) throw new Error(`module ${module.id} has no error "${code}"`)
+      return new Refusal(module.id, code, kind, details)
+    }
     return {
       log: parts.log,
       metrics: parts.metrics,
@@ -119,10 +127,10 @@ export async function createGateway(parts: GatewayParts): Promise<Gateway> {
       memory,
       call: (call) => callOut(parts.egress, module.id, call),
       refuse(code, details) {
-        const kind = module.errors?.[code]
-        if (!kind) throw new Error(`module ${module.id} has no error "${code}"`)
-        throw new Refusal(module.id, code, kind, details)
+        throw refusal(code, details)
       },
+      refusal,
+      keys,
       directory: store.directory,
       ledger: store.ledger,
       secret(name) {
@@ -336,6 +344,7 @@ export async function createGateway(parts: GatewayParts): Promise<Gateway> {
     modules,
     providers,
     store,
+    keys,
     troubles,
     moduleState(id) {
       const module = byId.get(id)

@@ -5,9 +5,10 @@
 import type { Static, TObject } from 'typebox'
 import type { Directory } from './directory.ts'
 import type { OpenOutlet } from './egress.ts'
-import type { ErrorDetails, ErrorKind } from './errors.ts'
+import type { ErrorDetails, ErrorKind, Refusal } from './errors.ts'
 import type { Attempt, Caller, Exchange, Plan, Principal, Target } from './exchange.ts'
 import type { Replay } from './kept.ts'
+import type { Keyring } from './keys.ts'
 import type { NanoUsd } from './money.ts'
 import type { Reply, ReplyEvent } from './reply.ts'
 import type { ModelRequest } from './request.ts'
@@ -69,8 +70,11 @@ export interface Progress {
 }
 
 export interface Hooks {
-  /** Who is asking? The first module that knows ends the search; a refusal ends the exchange. */
-  authenticate(x: Caller): Awaitable<Principal | undefined>
+  /**
+   * Who is asking? The first module that knows ends the search; a refusal that is thrown ends the exchange. One that is
+   * returned is the answer unless somebody else knows the caller; being on this machine is then not enough.
+   */
+  authenticate(x: Caller): Awaitable<Principal | Refusal | undefined>
   /** Where may it go? Each module refines the plan. */
   route(x: Exchange, plan: Plan): Awaitable<Plan>
   /** May they? All must agree; what was taken comes back as a hold. */
@@ -105,6 +109,9 @@ export interface Host {
   call(call: ModuleCall): Promise<ModuleAnswer>
   /** Throws a refusal with a code of the module's own catalogue. */
   refuse(code: string, details?: ErrorDetails): never
+  /** The same, to be returned. */
+  refusal(code: string, details?: ErrorDetails): Refusal
+  readonly keys: Pick<Keyring, 'read'>
   /** Who there is, and the figures that apply to them. */
   readonly directory: Pick<Directory, 'epoch' | 'get' | 'proof' | 'figures' | 'list'>
   /** Money facts: what was committed, and what is being committed. */

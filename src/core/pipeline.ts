@@ -51,7 +51,7 @@ export function compile(modules: readonly Live[]): Pipeline {
         {
           id: module.id,
           phase,
-          fault: module.fault,
+          fault: phase === 'authenticate' ? 'closed' : module.fault,
           patienceMs: module.patienceMs ?? 1_000,
           observe: mode === 'observe',
           counts: counts[phase],
@@ -63,16 +63,29 @@ export function compile(modules: readonly Live[]): Pipeline {
 }
 
 /** The first module that knows the caller ends the search. A broken identity module never lets anybody in. */
-export async function authenticate(p: Pipeline, x: Caller): Promise<Principal | undefined> {
+export async function authenticate(p: Pipeline, x: Caller): Promise<Principal | Refusal | undefined> {
+  let doubt: Refusal | undefined
   for (const hook of p.authenticate) {
-    const found = guarded<Principal | undefined>({ ...hook, fault: 'closed' }, x, undefined, () => hook.run(x))
-    const principal = isPromise(found) ? await found : found
-    if (principal) {
-      x.trace.push({ phase: 'authenticate', module: hook.id, decision: 'known', reason: principal.id })
-      return principal
+    const found = guarded<Principal | Refusal | undefined>(hook, x, undefined, () => hook.run(x))
+    const answer = isPromise(found) ? await found : found
+    if (answer instanceof Refusal) doubt ??= answer
+    else if (answer) {
+      x.trace.push({ phase: 'authenticate', module: hook.id, decision: 'known', reason: answer.id })
+      return answer
     }
   }
-  return undefined
+  return doubt
+}
+
+/** The modules' answer, else core's own. */
+export async function whoAsks(
+  p: Pipeline,
+  x: Caller,
+  identify: (doubt: Refusal | undefined) => Principal,
+): Promise<Principal> {
+  if (p.authenticate.length === 0) return identify(undefined)
+  const known = await authenticate(p, x)
+  return known === undefined || known instanceof Refusal ? identify(known) : known
 }
 
 export async function route(p: Pipeline, x: Exchange, start: Plan): Promise<Plan> {

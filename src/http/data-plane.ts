@@ -67,7 +67,7 @@ function createDoor(parts: DataPlaneParts, dialect: Dialect): Door {
   const origins = new WeakMap<Exchange, IncomingMessage>()
   const ports: EnginePorts = {
     ...parts.ports,
-    identify: (x) => parts.identity.identify(origins.get(x) as IncomingMessage),
+    identify: (x, doubt) => parts.identity.identify(origins.get(x) as IncomingMessage, doubt),
   }
 
   return async (request, reply, address) => {

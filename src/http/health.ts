@@ -4,9 +4,10 @@ import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client'
 import { failure } from '../core/errors.ts'
 import type { Exchange } from '../core/exchange.ts'
 import type { Gateway } from '../core/gateway.ts'
+import { sentKey } from '../core/keys.ts'
 import type { Metrics } from '../core/module.ts'
 import { inputTokens, outputTokens } from '../core/usage.ts'
-import { type Identity, judgeLocal, sentKey } from './identity.ts'
+import { type Identity, judgeLocal } from './identity.ts'
 
 export interface HealthParts {
   readonly gateway: Gateway

@@ -5,9 +5,12 @@
  */
 import { hash, timingSafeEqual } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
-import { failure } from '../core/errors.ts'
-import type { Principal } from '../core/exchange.ts'
+import { failure, type Refusal } from '../core/errors.ts'
+import type { Caller, Principal } from '../core/exchange.ts'
+import { sentKey } from '../core/keys.ts'
+import { whoAsks } from '../core/pipeline.ts'
 import type { JsonObject } from '../core/request.ts'
+import type { Snapshot } from '../core/snapshot.ts'
 import type { Store } from '../core/store.ts'
 
 export const LOCAL: Principal = { kind: 'local', id: 'local', scope: 'local' }
@@ -23,12 +26,6 @@ export function sameText(a: string, b: string): boolean {
   const left = Buffer.from(hash('sha256', a, 'hex'))
   const right = Buffer.from(hash('sha256', b, 'hex'))
   return timingSafeEqual(left, right)
-}
-
-/** Wherever the SDKs put a key. */
-export function sentKey(headers: Readonly<Record<string, string | undefined>>): string | undefined {
-  const bearer = /^Bearer[ ]+(\S+)$/i.exec(headers.authorization ?? '')?.[1]
-  return bearer ?? headers['x-api-key'] ?? headers['api-key'] ?? headers['x-goog-api-key']
 }
 
 export type LocalVerdict = 'local' | 'remote' | { readonly forwarded: string } | { readonly browser: string }
@@ -56,8 +53,14 @@ function ownHost(host: string, port: number): boolean {
 }
 
 export interface Identity {
-  /** Throws a 401 for anybody it does not know. */
-  identify(request: IncomingMessage): Principal
+  /** Who sends this, for doors that make no exchange of it: the modules' answer, else core's own. */
+  ask(
+    request: IncomingMessage,
+    snapshot: Snapshot,
+    what?: Pick<Caller, 'operation' | 'model' | 'granted'>,
+  ): Promise<Principal>
+  /** Throws a 401 for anybody it does not know. With a doubt being on this machine is not enough, and the doubt is the answer. */
+  identify(request: IncomingMessage, doubt?: Refusal): Principal
   isAdmin(key: string | undefined): boolean
   setProxyKey(key: string | undefined, actor: string): void
   readonly proxyKeySet: boolean
@@ -89,12 +92,23 @@ export function createIdentity(parts: {
     )
   }
 
-  return {
-    identify(request) {
+  const identity: Identity = {
+    ask(request, snapshot, what = {}) {
+      const caller: Caller = {
+        headers: request.headers as Record<string, string | undefined>,
+        peer: request.socket.remoteAddress ?? '',
+        path: (request.url ?? '').split('?', 1)[0] as string,
+        trace: [],
+        ...what,
+      }
+      return whoAsks(snapshot.pipeline, caller, (doubt) => identity.identify(request, doubt))
+    },
+    identify(request, doubt) {
       const key = sentKey(request.headers as Record<string, string | undefined>)
       if (key !== undefined && typeof proxy?.fingerprint === 'string') {
         if (sameText(fingerprint(pepper, key), proxy.fingerprint)) return PROXY
       }
+      if (doubt) throw doubt
       const verdict = judgeLocal(request, parts.port())
       if (typeof verdict === 'object' && 'forwarded' in verdict) noteForwarding(verdict.forwarded)
       if (verdict === 'local' && !trust?.lost) return LOCAL
@@ -129,4 +143,5 @@ export function createIdentity(parts: {
       store.facts.set('local-trust', trust, { actor, action: 'local-trust.confirm' })
     },
   }
+  return identity
 }

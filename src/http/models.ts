@@ -4,6 +4,7 @@
  */
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { badRequest, failure } from '../core/errors.ts'
+import type { Principal } from '../core/exchange.ts'
 import type { Gateway } from '../core/gateway.ts'
 import type { ListedModel } from '../core/names.ts'
 import type { JsonObject } from '../core/request.ts'
@@ -60,29 +61,31 @@ function count(query: Query, name: string, unasked: number): number {
 }
 
 export function models(app: FastifyInstance, gateway: Gateway, identity: Identity): void {
-  const listed = () => {
+  const listed = (who: Principal) => {
     const { names, pipeline } = gateway.snapshot
-    return names.list(pipeline.route.some(({ id }) => id === 'aliases'))
+    const all = names.list(pipeline.route.some(({ id }) => id === 'aliases'))
+    return who.mayAsk ? all.filter(({ id }) => who.mayAsk?.(id)) : all
   }
-  const named = (id: string): ListedModel => {
+  const named = (id: string, who: Principal): ListedModel => {
     const { names } = gateway.snapshot
-    const found = listed().find((model) => model.id === id)
+    const found = listed(who).find((model) => model.id === id)
     if (found) return found
-    if (names.resolve(id).targets.length > 0) return { id, ownedBy: 'stockyard' }
-    const near = names.nearest(id)
+    const may = who.mayAsk?.(id) ?? true
+    if (may && names.resolve(id).targets.length > 0) return { id, ownedBy: 'stockyard' }
+    const near = names.nearest(id).filter((name) => who.mayAsk?.(name) ?? true)
     const nearest = near.length > 0 ? ` Did you mean ${near.map((n) => `"${n}"`).join(' or ')}?` : ''
     throw failure('model_not_found', { model: id.slice(0, 200), nearest })
   }
   const serve = (path: string, shapeOf: (request: FastifyRequest) => Shape): void => {
     app.get(path, async (request, reply) => {
-      identity.identify(request.raw)
-      const list = shapeOf(request).list(listed(), request.query as Query)
+      const who = await identity.ask(request.raw, gateway.snapshot)
+      const list = shapeOf(request).list(listed(who), request.query as Query)
       return reply.type('application/json').send(JSON.stringify(list))
     })
     app.get(`${path}/*`, async (request, reply) => {
-      identity.identify(request.raw)
+      const who = await identity.ask(request.raw, gateway.snapshot)
       const { '*': id } = request.params as { '*': string }
-      return reply.type('application/json').send(JSON.stringify(shapeOf(request).one(named(id))))
+      return reply.type('application/json').send(JSON.stringify(shapeOf(request).one(named(id, who))))
     })
   }
   serve('/v1/models', ({ headers }) => (headers['anthropic-version'] === undefined ? openai : anthropic))

@@ -3,6 +3,7 @@
 import aliases from './aliases/index.ts'
 import cache from './cache/index.ts'
 import failover from './failover/index.ts'
+import keys from './keys/index.ts'
 import logs from './logs/index.ts'
 
-export const modules = [aliases, cache, failover, logs] as const
+export const modules = [aliases, cache, failover, keys, logs] as const

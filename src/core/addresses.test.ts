@@ -1,0 +1,32 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { addressList } from './addresses.ts'
+
+test('addresses and ranges of both families, and the IPv4 peer of an IPv6 socket', () => {
+  const list = addressList(['10.0.0.0/8', '192.0.2.7', '2001:db8::/32', '::ffff:198.51.100.0/120'])
+  for (const inside of ['10.9.8.7', '192.0.2.7', '::ffff:10.1.1.1', '2001:db8:1::1', '198.51.100.9']) {
+    assert.ok(list.has(inside), inside)
+  }
+  for (const outside of ['11.0.0.1', '192.0.2.8', '2001:db9::1', '::1', 'nonsense', '']) {
+    assert.ok(!list.has(outside), outside)
+  }
+})
+
+test('T82: what is no range, or covers far more than it seems to, is refused by name', () => {
+  for (const bad of [
+    '::ffff:10.0.0.0/8',
+    '10.0.0.0/33',
+    '10.0.0/8',
+    'localhost',
+    '10.0.0.0/8/8',
+    '::/129',
+    '1.2.3.4/-1',
+    '',
+  ]) {
+    assert.throws(
+      () => addressList([bad], 'trustedProxies'),
+      (error: Error & { code?: string }) => error.code === 'invalid_request' && error.message.includes(`"${bad}"`),
+      bad,
+    )
+  }
+})

@@ -1,0 +1,105 @@
+/**
+ * Virtual keys: who may call, and what they may use. A key that is not one costs no read, one that is known costs none
+ * either, and a change of its row or of any row above it acts on the next request.
+ */
+import { type Static, Type } from 'typebox'
+import type { Key } from '../../core/directory.ts'
+import type { ErrorDetails } from '../../core/errors.ts'
+import type { Caller, Plan, Principal } from '../../core/exchange.ts'
+import { sentKey } from '../../core/keys.ts'
+import { defineModule, type Host } from '../../core/module.ts'
+import { type Access, accessOf } from './access.ts'
+import { errors } from './errors.ts'
+
+const settings = Type.Object(
+  {
+    allowLocal: Type.Boolean({
+      default: false,
+      description: 'A program on this machine may go on without a key, as it may while the module is off.',
+    }),
+    sharedIn: Type.Union([Type.Literal('key'), Type.Literal('team'), Type.Literal('organization')], {
+      default: 'team',
+      description:
+        'Who sees what a key makes and what the cache keeps for it: only the key, or all keys of its team or organization.',
+    }),
+  },
+  { additionalProperties: false },
+)
+
+export default defineModule({
+  id: 'keys',
+  summary: 'Virtual keys: who may call, and which models, upstreams and endpoints they may use.',
+  layer: 'identity',
+  default: 'off',
+  fault: 'closed',
+  settings,
+  errors,
+  start(host, chosen) {
+    const held = new WeakMap<Key, { readonly epoch: number; readonly access: Access }>()
+    const accesses = new WeakMap<Principal, Access>()
+
+    /** Computed anew only when the directory changed. */
+    function accessTo(row: Key): Access {
+      const { epoch } = host.directory
+      const known = held.get(row)
+      if (known?.epoch === epoch) return known.access
+      const access = accessOf('key', row, host.directory, chosen.sharedIn)
+      held.set(row, { epoch, access })
+      accesses.set(access.principal, access)
+      return access
+    }
+
+    function authenticate(x: Caller) {
+      const sent = sentKey(x.headers)
+      if (sent === undefined) return chosen.allowLocal ? undefined : host.refusal('key_required')
+      const now = host.now()
+      const reading = host.keys.read(sent, now)
+      if (reading.kind === 'malformed') return host.refusal('key_malformed', { problem: reading.problem })
+      if (reading.kind === 'unknown') return host.refuse('key_unknown')
+      const { row } = reading
+      if (reading.kind === 'replaced') return host.refuse('key_replaced', { key: row.id, at: dateOf(row.overlapUntil) })
+      const access = accessTo(row)
+      if (access.blocked !== undefined) return host.refuse('key_blocked', { key: row.id, what: access.blocked })
+      if (row.expiresAt !== undefined && row.expiresAt <= now) {
+        return host.refuse('key_expired', { key: row.id, at: dateOf(row.expiresAt) })
+      }
+      checkUse(host, access, x)
+      return access.principal
+    }
+
+    /** Upstreams are known only once there is a plan. */
+    function route(x: { readonly principal?: Principal; readonly model: string }, plan: Plan): Plan {
+      const upstreams = x.principal && accesses.get(x.principal)?.upstreams
+      if (!upstreams || plan.targets.length === 0) return plan
+      const targets = plan.targets.filter(({ upstream }) => upstreams(upstream.id))
+      if (targets.length === plan.targets.length) return plan
+      if (targets.length === 0) {
+        const asked = [...new Set(plan.targets.map(({ upstream }) => `"${upstream.id}"`))].join(', ')
+        host.refuse('key_upstream_not_allowed', {
+          key: x.principal?.id,
+          model: x.model.slice(0, 200),
+          upstreams: asked,
+        })
+      }
+      return { ...plan, targets }
+    }
+
+    return { authenticate, route }
+  },
+})
+
+export type KeySettings = Static<typeof settings>
+
+function checkUse(host: Host, { principal, addresses, endpoints }: Access, x: Caller): void {
+  const refuse = (code: string, details: ErrorDetails) => host.refuse(code, { key: principal.id, ...details })
+  if (!addresses.every((list) => list.has(x.peer))) refuse('key_address_not_allowed', { address: x.peer })
+  const { operation, model } = x
+  if (operation !== undefined && !(endpoints ? endpoints(operation) : !x.granted)) {
+    refuse('key_endpoint_not_allowed', { endpoint: operation })
+  }
+  if (model !== undefined && principal.mayAsk && !principal.mayAsk(model)) {
+    refuse('key_model_not_allowed', { model: model.slice(0, 200), param: 'model' })
+  }
+}
+
+const dateOf = (at: number | undefined): string => new Date(at ?? 0).toISOString()
