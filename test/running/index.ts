@@ -7,6 +7,7 @@ import http from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
+import type { Draft } from '../../src/core/directory.ts'
 import type { Module } from '../../src/core/module.ts'
 import { type Served, serve } from '../../src/serve.ts'
 import { startUpstream, type Upstream } from '../upstream/index.ts'
@@ -33,6 +34,12 @@ export interface Running {
   admin(method: string, path: string, body?: unknown): Promise<any>
   send(path: string, body: unknown, headers?: Record<string, string>): Promise<Answer>
   chat(model: string, text: string, more?: object, headers?: Record<string, string>): Promise<Answer>
+  /** A new key, whole; `Authorization` and all. */
+  key(draft?: Partial<Draft<'key'>>): {
+    readonly id: string
+    readonly key: string
+    readonly headers: Record<string, string>
+  }
   /** The ledger, row by row, as SQL sees it. */
   usage(groupBy?: string): Promise<readonly Record<string, unknown>[]>
   restart(): Promise<void>
@@ -92,6 +99,12 @@ export async function runGateway(t: Pick<TestContext, 'after'>, options: Running
         { model, messages: [{ role: 'user', content: text }], ...more },
         headers,
       ),
+    key(draft = {}) {
+      const { id, key, proof } = served.gateway.keys.mint()
+      const change = { actor: 'test', action: 'key.create' }
+      served.gateway.store.directory.change(change, (edit) => edit.insert('key', { ...draft, id }, proof))
+      return { id, key, headers: { authorization: `Bearer ${key}` } }
+    },
     async usage(groupBy = 'model,upstream') {
       return (await running.admin('GET', `usage?groupBy=${groupBy}`)).rows
     },

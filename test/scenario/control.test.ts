@@ -7,11 +7,13 @@ import { exchange, runGateway } from '../running/index.ts'
 for (const module of modules) {
   test(`A93: ${module.id} toggled a hundred times under traffic: no exchange fails, nothing leaks`, async (t) => {
     const gateway = await runGateway(t)
+    // Somebody who is known whether identity is asked or not.
+    const { headers } = gateway.key()
     let on = true
     const failures: string[] = []
     const worker = async (stream: boolean): Promise<void> => {
       for (let n = 0; on; n++) {
-        const answer = await gateway.chat('openai/gpt-4o-mini', `n ${n % 3}`, { stream })
+        const answer = await gateway.chat('openai/gpt-4o-mini', `n ${n % 3}`, { stream }, headers)
         if (answer.status !== 200) failures.push(answer.text)
       }
     }
