@@ -4,14 +4,14 @@
  */
 import type { Books } from './books.ts'
 import { upstreamError } from './classify.ts'
-import type { Dialect, UpstreamSide, Watcher } from './dialect.ts'
+import type { ClientSide, Dialect, UpstreamSide, Watcher } from './dialect.ts'
 import type { IncomingReply } from './egress.ts'
 import { failure, GatewayError } from './errors.ts'
 import type { Attempt, AttemptOutcome, Exchange, Plan, Target } from './exchange.ts'
 import { keep, type Objects } from './objects.ts'
 import { pathOf } from './provider.ts'
 import { type Frame, MARK, type Reply, type ReplyFacts } from './reply.ts'
-import type { JsonObject, JsonValue, ModelRequest } from './request.ts'
+import type { JsonObject, JsonValue, ModelRequest, Rest } from './request.ts'
 import type { Signed } from './signing.ts'
 import type { Wire } from './wire.ts'
 
@@ -35,6 +35,7 @@ export function dialectFor(x: Exchange, target: Target, dialects: ReadonlyMap<st
   const { speaks } = target.upstream.provider
   const serves = (id: string): boolean => typeof speaks[id] === 'string' || endpointOf(x, target, id) !== undefined
   if (Object.hasOwn(speaks, x.dialect) && serves(x.dialect)) return dialects.get(x.dialect)
+  if (dialects.get(x.dialect)?.client?.boundTo?.(x.json) !== undefined) return undefined
   for (const id of Object.keys(speaks)) {
     const dialect = dialects.get(id)
     if (dialect?.operation === x.operation && dialect.upstream && serves(id)) return dialect
@@ -54,20 +55,35 @@ function parameters(x: Exchange, target: Target): Record<string, JsonValue | und
   return Object.assign(edits, target.overrides)
 }
 
-/** A body without content, in any dialect: what is read from it are parameters alone. */
-const NOTHING_SAID: JsonObject = { messages: [], contents: [], input: [], query: '', documents: [''] }
+/** A body in which nothing is said: what is read from it are parameters alone. */
+function nothingSaid(x: Exchange, client: ClientSide): JsonObject {
+  if (x.operation === 'chat') return { [client.content ?? 'messages']: [] }
+  return x.operation === 'rerank' ? { query: '', documents: [''] } : { [client.content ?? 'input']: '' }
+}
 
-function requestFor(x: Exchange, target: Target, read: (json: JsonObject) => ModelRequest): ModelRequest {
+function requestFor(x: Exchange, target: Target, client: ClientSide): ModelRequest {
   const edits = parameters(x, target)
   if (Object.keys(edits).length === 0) return x.transformed ?? x.request()
-  if (!x.transformed) return read({ ...x.json, ...edits })
+  if (!x.transformed) return client.readRequest({ ...x.json, ...edits })
   // A module rewrote the request: read the parameters alone, and lay them over what it made.
-  const { operation, model, stream, messages, input, query, documents, rest, ...changed } = read({
+  const { operation, model, stream, messages, input, query, documents, rest, hints, ...changed } = client.readRequest({
     model: x.model,
-    ...NOTHING_SAID,
+    ...nothingSaid(x, client),
     ...edits,
   }) as unknown as Record<string, unknown>
-  return { ...x.transformed, ...changed } as unknown as ModelRequest
+  const { transformed } = x
+  return {
+    ...transformed,
+    ...changed,
+    ...laidOver('rest', transformed.rest, rest as Rest | undefined),
+    ...laidOver('hints', transformed.operation === 'chat' ? transformed.hints : undefined, hints as Rest | undefined),
+  } as unknown as ModelRequest
+}
+
+function laidOver(name: 'rest' | 'hints', before: Rest | undefined, over: Rest | undefined): { [name: string]: Rest } {
+  if (!over) return before ? { [name]: before } : {}
+  const own = Object.entries(over).map(([dialect, fields]) => [dialect, { ...before?.[dialect], ...fields }] as const)
+  return { [name]: { ...before, ...Object.fromEntries(own) } }
 }
 
 function bodyFor(
@@ -89,7 +105,7 @@ function bodyFor(
     return Object.keys(edits).length === 0 ? [x.body] : ports.wire.splice(x.body, x.scan, edits)
   }
   if (!client) throw failure('not_found', { what: `dialect "${x.dialect}"` })
-  const request = requestFor(x, target, (json) => client.readRequest(json))
+  const request = requestFor(x, target, client)
   const { quirks } = target.upstream.provider
   const limit = ports.outputLimitOf(target.model)
   const lost: string[] = []

@@ -56,6 +56,13 @@ export interface ClientSide {
   readonly fields: Readonly<Record<string, FieldType>>
   /** Content type of a streamed reply. */
   readonly streamType: string
+  /** The top-level field that holds what is said; absent: `messages` of a chat, else `input`. */
+  readonly content?: string
+  /**
+   * What in this body only an upstream of this very dialect can serve, because it keeps what a field refers to: the
+   * field's name. Any other upstream would answer without it as if nothing were missing.
+   */
+  boundTo?(body: JsonObject): string | undefined
   /** The response header in which this dialect's SDKs look for the request's id. */
   readonly requestIdHeader?: string
   /** The output limit that a body sets, in tokens. */

@@ -68,6 +68,13 @@ export async function planFor(x: Exchange, snapshot: Snapshot, ports: Pick<Engin
   const able = plan.targets.filter((target) => dialectFor(x, target, ports.dialects))
   if (able.length === 0) {
     const [first] = plan.targets
+    const bound = ports.dialects.get(x.dialect)?.client?.boundTo?.(x.json)
+    if (bound !== undefined) {
+      throw failure('invalid_request', {
+        problem: `"${bound}" refers to what an upstream of this API keeps, and upstream "${first?.upstream.id}" does not speak it. Send the whole conversation in the request, or choose another model.`,
+        param: bound,
+      })
+    }
     throw failure('invalid_request', {
       problem: `Upstream "${first?.upstream.id}" offers no ${x.operation}; choose another model.`,
       param: 'model',

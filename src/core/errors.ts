@@ -47,6 +47,12 @@ export const ERRORS = {
   request_too_large: kind(413, 'client', 'never', 'The request body exceeds the limit of {limit} bytes.'),
   unsupported_media_type: kind(415, 'client', 'never', 'Content type "{sent}" is not accepted here; send {wanted}.'),
   client_closed: kind(499, 'client', 'never', 'The client closed the request.'),
+  upgrade_refused: kind(
+    426,
+    'client',
+    'never',
+    'This gateway does not take WebSockets on {path}; send the request over plain HTTP, streamed as server-sent events.',
+  ),
   internal_error: kind(500, 'gateway', 'never', 'The gateway failed in an unexpected way; see its log for {id}.'),
   upstream_error: kind(502, 'upstream', 'same', 'Upstream "{upstream}" answered with {problem}.'),
   upstream_unreachable: kind(502, 'upstream', 'same', 'Upstream "{upstream}" could not be reached: {problem}.'),

@@ -135,6 +135,8 @@ export interface ChatRequest {
   readonly reasoning?: Reasoning
   /** The end user on whose behalf the client asks. */
   readonly endUser?: string
+  /** Fields of one vendor that no other has to know (keeping, caching, tiers): left out elsewhere without a word. */
+  readonly hints?: Rest
   readonly rest?: Rest
 }
 

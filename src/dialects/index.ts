@@ -8,6 +8,7 @@ import jinaRerank from './jina-rerank.ts'
 import openaiChat from './openai-chat/index.ts'
 import openaiCompletions from './openai-completions.ts'
 import openaiEmbeddings from './openai-embeddings.ts'
+import openaiResponses from './openai-responses/index.ts'
 import voyageRerank from './voyage-rerank.ts'
 
 export const dialects = [
@@ -19,5 +20,6 @@ export const dialects = [
   openaiChat,
   openaiCompletions,
   openaiEmbeddings,
+  openaiResponses,
   voyageRerank,
 ] as const

@@ -231,6 +231,7 @@ export default defineDialect({
       user: 'string',
     },
     streamType: 'text/event-stream',
+    content: 'prompt',
     requestIdHeader: 'x-request-id',
     outputLimit: ({ max_tokens }) => (typeof max_tokens === 'number' ? max_tokens : undefined),
     limitOutput: (_, tokens) => ({ max_tokens: tokens }),

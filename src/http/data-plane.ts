@@ -299,7 +299,7 @@ export function writeError(
   }
   if (x && (x.answerHeaders || x.allowance)) addModuleHeaders(headers, x, client, Date.now())
   if (error.kind.final) headers['x-should-retry'] = 'false'
-  if (error.kind.status === 413 || error.kind.status === 408) headers.connection = 'close'
+  if (error.kind.status === 413 || error.kind.status === 408 || error.kind.status === 426) headers.connection = 'close'
   out.writeHead(error.kind.status, headers)
   out.end(body)
 }

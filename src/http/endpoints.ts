@@ -5,6 +5,7 @@ export const ENDPOINTS = [
   { path: '/v1/chat/completions', dialect: 'openai-chat' },
   { path: '/v1/completions', dialect: 'openai-completions' },
   { path: '/v1/embeddings', dialect: 'openai-embeddings' },
+  { path: '/v1/responses', dialect: 'openai-responses' },
   { path: '/v1/messages', dialect: 'anthropic-messages' },
 ] as const
 

@@ -52,6 +52,10 @@ export function createServer(options: ServerOptions): FastifyInstance {
   app.setNotFoundHandler((request, reply) => {
     reply.hijack()
     const path = request.url.split('?', 1)[0] as string
+    // Clients that try a WebSocket first fall back at once when they are told so (A60).
+    if (request.headers.upgrade !== undefined) {
+      return answer(request.raw, reply.raw, failure('upgrade_refused', { path: path.slice(0, 200) }))
+    }
     const allowed = ['GET', 'POST', 'PUT', 'DELETE'].filter((method) => app.hasRoute({ method, url: path } as never))
     const error =
       allowed.length > 0

@@ -12,6 +12,7 @@ export default defineProvider({
   sign: (secret) => ({ 'api-key': secret }),
   speaks: {
     'openai-chat': '/chat/completions',
+    'openai-responses': '/responses',
     'openai-completions': '/completions',
     'openai-embeddings': '/embeddings',
   },

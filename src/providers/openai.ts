@@ -11,6 +11,7 @@ export default defineProvider({
   environment: { key: 'OPENAI_API_KEY', baseUrl: 'OPENAI_BASE_URL' },
   speaks: {
     'openai-chat': '/chat/completions',
+    'openai-responses': '/responses',
     'openai-completions': '/completions',
     'openai-embeddings': '/embeddings',
   },

@@ -51,6 +51,89 @@ test('a client of generateContent reaches every upstream: whole, as SSE, and as 
   }
 })
 
+test('a client of the Responses API reaches every upstream, streamed and not, with tools and thinking', async (t) => {
+  const gateway = await runGateway(t, { upstreams })
+  const tools = [{ type: 'function', name: 'weather', parameters: { type: 'object', properties: {} }, strict: false }]
+  for (const model of MODELS) {
+    const ask = (more: object) => gateway.send('/v1/responses', { model, input: 'hello', ...more })
+    const whole = await ask({})
+    assert.equal(whole.status, 200, whole.text)
+    assert.equal(whole.json.output.at(-1).content[0].text, 'echo: hello')
+    assert.equal(whole.json.usage.output_tokens_details.reasoning_tokens, 0)
+    const streamed = await ask({ stream: true })
+    const events = streamed.data.map((data) => JSON.parse(data))
+    assert.deepEqual([events[0].type, events.at(-1).type], ['response.created', 'response.completed'])
+    assert.deepEqual(
+      events.map((e) => e.sequence_number),
+      events.map((_, i) => i),
+    )
+    const called = await ask({
+      input: 'call:weather{"city":"Graz"}',
+      tools,
+      reasoning: { effort: 'low', summary: 'auto' },
+    })
+    const call = called.json.output.find((item: { type: string }) => item.type === 'function_call')
+    assert.deepEqual([call.name, JSON.parse(call.arguments)], ['weather', { city: 'Graz' }])
+    const input = [
+      { role: 'user', content: 'call:weather{"city":"Graz"}' },
+      ...called.json.output,
+      { type: 'function_call_output', call_id: call.call_id, output: '12 degrees' },
+    ]
+    const second = await ask({ input, tools })
+    assert.equal(second.status, 200, second.text)
+  }
+})
+
+test('A59: free-form and namespaced tools of a Responses client work at every upstream', async (t) => {
+  const gateway = await runGateway(t, { upstreams })
+  const schema = { type: 'object', properties: { path: { type: 'string' } }, required: ['path'] }
+  const tools = [
+    { type: 'custom', name: 'apply_patch', description: 'Changes files.', format: { type: 'text' } },
+    {
+      type: 'namespace',
+      name: 'files',
+      description: 'Files.',
+      tools: [{ type: 'function', name: 'read', parameters: schema }],
+    },
+  ]
+  for (const model of MODELS.slice(1)) {
+    for (const stream of [false, true]) {
+      const ask = async (input: string) => {
+        const answer = await gateway.send('/v1/responses', { model, input, tools, stream })
+        assert.equal(answer.status, 200, answer.text)
+        const response = stream ? JSON.parse(answer.data.at(-1) ?? '').response : answer.json
+        return response.output.find((item: { type: string }) => item.type.endsWith('_call'))
+      }
+      const patch = await ask('call:apply_patch{"input":"*** Begin"}')
+      assert.deepEqual([patch.type, patch.name, patch.input], ['custom_tool_call', 'apply_patch', '*** Begin'])
+      const read = await ask('call:files__read{"path":"a.ts"}')
+      assert.deepEqual([read.type, read.namespace, read.name], ['function_call', 'files', 'read'])
+    }
+  }
+})
+
+test('A61: what an upstream of the Responses API keeps is asked of no other', async (t) => {
+  const gateway = await runGateway(t, { upstreams })
+  const follow = { input: 'and?', previous_response_id: 'resp_1' }
+  const [openai, anthropic] = MODELS
+  const refused = await gateway.send('/v1/responses', { model: anthropic, ...follow })
+  assert.deepEqual([refused.status, refused.json.error.param], [400, 'previous_response_id'])
+  assert.equal(gateway.upstream.ledger.rows.length, 0)
+  assert.equal((await gateway.send('/v1/responses', { model: openai, ...follow })).status, 200)
+})
+
+test('A60: a WebSocket upgrade is answered 426 at once', async (t) => {
+  const gateway = await runGateway(t, { upstreams })
+  const upgrade = {
+    connection: 'Upgrade',
+    upgrade: 'websocket',
+    'sec-websocket-key': 'x',
+    'sec-websocket-version': '13',
+  }
+  const answer = await exchange(`${gateway.url}/v1/responses`, 'GET', undefined, upgrade)
+  assert.deepEqual([answer.status, answer.json.error.code], [426, 'upgrade_refused'])
+})
+
 test("A70: a body in the upstream's own dialect passes byte by byte; the path alone names a Gemini model", async (t) => {
   const gateway = await runGateway(t, { upstreams })
   const odd = '{ "contents":[{"role":"user","parts":[{"text":"caf\\u00e9"}]}],  "labels" : {"a":"b"} }'
@@ -115,6 +198,16 @@ test('A44: a stream that fails after content says so in the dialect of the clien
     const sse = await generate(gateway, `${failing}:streamGenerateContent?alt=sse`, 'tell me')
     assert.ok(JSON.parse(sse.data.at(-1) ?? '').error.code >= 500)
     assert.ok(!sse.text.includes('finishReason'), sse.text)
+    const response = await gateway.send('/v1/responses', {
+      model: `${model}+chunks=9+pace=10+truncate=7`,
+      input: 'tell me',
+      stream: true,
+    })
+    assert.deepEqual(
+      response.data.slice(-2).map((data) => JSON.parse(data).type),
+      ['error', 'response.failed'],
+    )
+    assert.ok(!response.text.includes('response.completed'), response.text)
     const array = await generate(gateway, `${failing}:streamGenerateContent`, 'tell me')
     assert.ok(array.json.at(-1).error.code >= 500, array.text)
   }

@@ -20,6 +20,7 @@ export default defineDialect({
   operation: 'chat',
   client: {
     addressed: 'path',
+    content: 'contents',
     fields: {
       model: 'string',
       stream: 'boolean',

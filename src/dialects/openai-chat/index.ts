@@ -69,7 +69,7 @@ export default defineDialect({
 
 // What OpenAI's other endpoints share with this one.
 export { bornInside, failStream, readError, writeError } from './errors.ts'
-export { mustBe, optional, required } from './fields.ts'
+export { mustBe, objectsIn, optional, required } from './fields.ts'
 export { askForUsage, usageOf, writeUsage } from './usage.ts'
 export {
   FINISH_NAMES,
