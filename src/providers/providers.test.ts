@@ -20,14 +20,8 @@ const provider = (id: string): Provider => {
   return found
 }
 
-const DIALECTS = [
-  'openai-chat',
-  'openai-completions',
-  'openai-embeddings',
-  'anthropic-messages',
-  'gemini-generate',
-  'gemini-embeddings',
-]
+/** A dialect is a folder or a file of its own. */
+const DIALECTS = readdirSync(`${FOLDER}/../dialects`).map((name) => name.replace(/\.ts$/, ''))
 
 test('each definition has the id of its file, a title, and a page about its keys', () => {
   assert.ok(definitions.size >= 35)
