@@ -4,6 +4,8 @@
  * Dialects turn these into their own shape; docs/errors.md is generated from the catalogue.
  */
 
+import type { JsonObject } from './request.ts'
+
 /** Whose mistake it is, so that the message can say what to do next. */
 export type Blame = 'client' | 'gateway' | 'upstream'
 
@@ -21,6 +23,8 @@ export interface ErrorKind {
   readonly retry: Retry
   /** A refusal that waiting a minute does not mend: SDKs are told not to try again. */
   readonly final?: boolean
+  /** The words that client libraries react to, where they are not made from status and code. */
+  readonly says?: { readonly type: string; readonly code: string }
 }
 
 const kind = (status: number, blame: Blame, retry: Retry, message: string, final?: true): ErrorKind =>
@@ -88,6 +92,8 @@ export interface ErrorDetails {
   /** The upstream's own error code and text, already stripped of credentials. */
   readonly upstreamCode?: string
   readonly upstreamMessage?: string
+  /** What stands beside the message for programs to read. */
+  readonly facts?: JsonObject
   /** Headers of the upstream's answer that clients understand (rate limits, request id). */
   readonly headers?: Readonly<Record<string, string>>
   readonly [name: string]: unknown

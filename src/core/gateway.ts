@@ -98,6 +98,7 @@ export async function createGateway(parts: GatewayParts): Promise<Gateway> {
   const { store, modules, catalog } = parts
   const providers = new Map(parts.providers.map((p) => [p.id, p]))
   const byId = new Map(modules.map((m) => [m.id, m]))
+  const startedAt = parts.now()
   const memories = new Map<string, Map<string, unknown>>()
   const signers = new Map<string, { readonly identity: string; readonly signer: Signer }>()
   const troubles = new Map<string, Trouble>()
@@ -124,6 +125,8 @@ export async function createGateway(parts: GatewayParts): Promise<Gateway> {
       metrics: parts.metrics,
       mode: mode === 'observe' ? 'observe' : 'enforce',
       now: parts.now,
+      startedAt,
+      observing: mode === 'observe',
       memory,
       call: (call) => callOut(parts.egress, module.id, call),
       refuse(code, details) {

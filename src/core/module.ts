@@ -105,6 +105,10 @@ export interface Host {
   readonly mode: 'observe' | 'enforce'
   /** Milliseconds since 1970. */
   now(): number
+  /** When the gateway started. */
+  readonly startedAt: number
+  /** Its decisions are thrown away: nothing of them may show on the exchange. */
+  readonly observing: boolean
   /** A call of the module's own to an address that an administrator set: guarded and bounded like any other. */
   call(call: ModuleCall): Promise<ModuleAnswer>
   /** Throws a refusal with a code of the module's own catalogue. */

@@ -68,10 +68,11 @@ export interface AdjustmentRow extends LedgerScope {
 }
 export type LedgerRow = OpenedRow | ClosedRow | HitRow | AdjustmentRow
 
-/** Which committed rows to add up: those at or after `from` that have exactly these values. */
+/** Which committed rows to add up: those from `from` on, before `to`, that have exactly these values. */
 export interface SumsQuestion {
   /** Milliseconds since 1970. */
   readonly from: number
+  readonly to?: number
   readonly where: Readonly<Partial<Record<Dimension, string>>>
   /** Apart for each stretch of time of this length; absent: all together. */
   readonly slotMs?: number

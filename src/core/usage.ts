@@ -31,8 +31,8 @@ export interface Usage extends Readonly<Partial<Record<Bucket, number>>> {
 
 export const NO_USAGE: Usage = { source: 'none' }
 
-const INPUT_BUCKETS = ['input', 'cacheRead', 'cacheWrite5m', 'cacheWrite1h', 'imageInput', 'audioInput'] as const
-const OUTPUT_BUCKETS = ['output', 'reasoning', 'imageOutput', 'audioOutput'] as const
+export const INPUT_BUCKETS = ['input', 'cacheRead', 'cacheWrite5m', 'cacheWrite1h', 'imageInput', 'audioInput'] as const
+export const OUTPUT_BUCKETS = ['output', 'reasoning', 'imageOutput', 'audioOutput'] as const
 export const inputTokens = (usage: Usage): number => INPUT_BUCKETS.reduce((sum, b) => sum + (usage[b] ?? 0), 0)
 export const outputTokens = (usage: Usage): number => OUTPUT_BUCKETS.reduce((sum, b) => sum + (usage[b] ?? 0), 0)
 

@@ -8,7 +8,7 @@ import type { Answer } from '../core/deliver.ts'
 import { asGatewayError } from '../core/deliver.ts'
 import type { ClientSide, Dialect, FieldType } from '../core/dialect.ts'
 import { type EnginePorts, run } from '../core/engine.ts'
-import { badRequest, failure, type GatewayError } from '../core/errors.ts'
+import { badRequest, failure, type GatewayError, Refusal } from '../core/errors.ts'
 import type { Ended, Exchange } from '../core/exchange.ts'
 import type { Gateway } from '../core/gateway.ts'
 import { formatDollars } from '../core/money.ts'
@@ -298,7 +298,9 @@ export function writeError(
     headers['retry-after'] = String(Math.ceil(wait / 1_000))
   }
   if (x && (x.answerHeaders || x.allowance)) addModuleHeaders(headers, x, client, Date.now())
-  if (error.kind.final) headers['x-should-retry'] = 'false'
+  // Waiting so long is not for a client library to do: it would hang, and then ask again.
+  if (error.kind.final || (error instanceof Refusal && wait !== undefined && wait > 60_000))
+    headers['x-should-retry'] = 'false'
   if (error.kind.status === 413 || error.kind.status === 408 || error.kind.status === 426) headers.connection = 'close'
   out.writeHead(error.kind.status, headers)
   out.end(body)

@@ -67,7 +67,7 @@ export function bornInside(body: JsonValue): GatewayError | undefined {
 
 export const writeError = (error: GatewayError, requestId: string): JsonObject => ({
   type: 'error',
-  error: { type: typeOf(error.kind.status), message: error.message },
+  error: { type: typeOf(error.kind.status), message: error.message, ...error.details.facts },
   request_id: requestId,
 })
 

@@ -55,6 +55,10 @@ export function bornInside(body: JsonValue): GatewayError | undefined {
   )
 }
 
+/** Metadata carries texts only. */
+const textsOf = (facts: JsonObject = {}): Record<string, string> =>
+  Object.fromEntries(Object.entries(facts).map(([k, v]) => [k, typeof v === 'string' ? v : JSON.stringify(v)]))
+
 export function writeError(error: GatewayError, requestId: string): JsonObject {
   const { param, retryAfterMs } = error.details
   return {
@@ -67,7 +71,7 @@ export function writeError(error: GatewayError, requestId: string): JsonObject {
           '@type': 'type.googleapis.com/google.rpc.ErrorInfo',
           reason: error.code.toUpperCase(),
           domain: 'stockyard',
-          metadata: { requestId, ...(param === undefined ? {} : { param }) },
+          metadata: { requestId, ...(param === undefined ? {} : { param }), ...textsOf(error.details.facts) },
         },
         ...(retryAfterMs === undefined
           ? []

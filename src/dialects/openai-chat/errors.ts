@@ -27,9 +27,10 @@ export function writeError(error: GatewayError): JsonObject {
   return {
     error: {
       message: error.message,
-      type: isQuota ? 'insufficient_quota' : type,
+      type: isQuota ? 'insufficient_quota' : (error.kind.says?.type ?? type),
       param: error.details.param ?? null,
-      code: isQuota ? 'insufficient_quota' : code,
+      code: isQuota ? 'insufficient_quota' : (error.kind.says?.code ?? code),
+      ...error.details.facts,
     },
   }
 }

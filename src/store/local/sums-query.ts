@@ -37,7 +37,7 @@ export async function sums(db: Kysely<LedgerTables>, question: BoundedSums): Pro
       bySlot.set(slot, [...(bySlot.get(slot) ?? []), row])
     }
   }
-  const end = Number.MAX_SAFE_INTEGER
+  const end = question.to ?? Number.MAX_SAFE_INTEGER
   // A key's rows have an index of their own; of anything else all rows are looked through, a slice at a time.
   if (question.where.key !== undefined)
     collect(await found(db, question, { from: BigInt(question.from), to: BigInt(end) }))
