@@ -4,19 +4,9 @@
  * dialect must write differently for some models is that dialect's own business; only relayed refusals stand here.
  */
 
+import type { Capabilities, Modality } from '../core/catalog.ts'
+
 export const CAPABILITIES_DATE = '2026-11-23'
-
-export type Modality = 'text' | 'image' | 'audio' | 'video' | 'document'
-
-export interface Capabilities {
-  /** Tokens of prompt and answer together; for vendors that count them apart, of the prompt. */
-  readonly contextTokens?: number
-  /** The most tokens of one answer, reasoning included. */
-  readonly outputTokens?: number
-  readonly input?: readonly Modality[]
-  /** Body fields of the maker's chat API that this family answers with a 400. */
-  readonly refuses?: readonly string[]
-}
 
 const TEXT: readonly Modality[] = ['text']
 const SEES: readonly Modality[] = ['text', 'image']

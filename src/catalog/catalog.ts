@@ -7,4 +7,5 @@ import { createPriceList } from './prices.ts'
 export const createCatalog = (): Catalog => ({
   ...createPriceList(PRICE_DATA),
   outputLimitOf: (model) => capabilitiesOf(model).outputTokens,
+  capabilitiesOf,
 })

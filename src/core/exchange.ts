@@ -2,6 +2,7 @@
  * One client request's whole life, from arrival to the last record, and the words for where it may go.
  * Core writes an exchange; modules read it and answer through their hooks.
  */
+import type { Capabilities } from './catalog.ts'
 import type { Permission } from './directory.ts'
 import type { GatewayError } from './errors.ts'
 import type { NanoUsd } from './money.ts'
@@ -11,9 +12,12 @@ import type { Prices } from './prices.ts'
 import type { Provider } from './provider.ts'
 import type { FinishReason } from './reply.ts'
 import type { JsonObject, ModelRequest, Operation } from './request.ts'
+import type { BreakerPolicy } from './routing/circuit.ts'
+import type { KeyHealth, KeyLimits, TargetHealth } from './routing/health.ts'
+import type { RouteRules } from './routing/rules.ts'
 import type { Scopes } from './scopes.ts'
 import type { Signer } from './signing.ts'
-import type { Usage } from './usage.ts'
+import type { PriceCap, Usage } from './usage.ts'
 import type { BodyScan } from './wire.ts'
 
 /** Who asks. Named by the credential, never by a header that a client may write. */
@@ -52,6 +56,8 @@ export interface Credential {
   readonly id: string
   readonly secret: string
   readonly weight: number
+  readonly limits?: KeyLimits
+  readonly health: KeyHealth
 }
 
 /** A configured account at a provider, as a snapshot holds it. */
@@ -98,6 +104,18 @@ export interface Target {
   /** The model's name there. */
   readonly model: string
   readonly weight: number
+  readonly health: TargetHealth
+  /** Those with a higher number are only for when all with a lower one have failed; absent: 0. */
+  readonly order?: number
+  readonly tags?: readonly string[]
+  /** Where it differs from the plan's. */
+  readonly timeouts?: Timeouts
+  /** What this target can do, where it is known better than by the catalog. */
+  readonly capabilities?: Capabilities
+  /** Dollars per million tokens above which it is not called. */
+  readonly maxPrice?: PriceCap
+  /** May go on with an answer that another target left unfinished. */
+  readonly continues?: boolean
   /** Top-level body fields: set if absent, and set whatever the client said. Named in the client's dialect. */
   readonly defaults?: JsonObject
   readonly overrides?: JsonObject
@@ -124,6 +142,13 @@ export const ONE_ATTEMPT: RetryPolicy = {
   totalMs: 3_600_000,
 }
 
+/** Where an exchange may go when its own targets cannot serve it, by why they cannot. */
+export interface Fallbacks {
+  readonly contextWindow: readonly Target[]
+  readonly contentPolicy: readonly Target[]
+  readonly general: readonly Target[]
+}
+
 /** The ordered choice for this exchange. `via` says which rule found it. */
 export interface Plan {
   readonly via: 'route' | 'alias' | 'upstream' | 'catalog' | 'none'
@@ -131,6 +156,10 @@ export interface Plan {
   readonly retry: RetryPolicy
   readonly timeouts: Timeouts
   readonly unsupported: 'reject' | 'drop'
+  /** How the route chooses for one exchange; absent: the targets in the order in which they stand. */
+  readonly rules?: RouteRules
+  readonly fallbacks?: Fallbacks
+  readonly breaker?: BreakerPolicy
 }
 
 export type AttemptOutcome = 'done' | 'failed' | 'client_cancel' | 'cancelled' | 'partial' | 'in-doubt'
@@ -142,6 +171,8 @@ export interface Attempt {
   readonly number: number
   readonly target: Target
   readonly credential: string | undefined
+  /** How the key that was used is doing; absent: none, or the caller's own. */
+  readonly key?: KeyHealth
   /** Milliseconds since 1970. */
   readonly startedAt: number
   held: NanoUsd

@@ -3,11 +3,14 @@
  * SQLite; a cluster implementation will stand beside it. Times are milliseconds since 1970.
  */
 import type { Dimension, Directory } from './directory.ts'
+import type { Directory } from './directory.ts'
+import type { Capabilities } from './catalog.ts'
 import type { AttemptOutcome } from './exchange.ts'
 import type { Worker } from './module.ts'
 import type { NanoUsd } from './money.ts'
 import type { Objects } from './objects.ts'
 import type { JsonObject, JsonValue } from './request.ts'
+import type { KeyLimits } from './routing/health.ts'
 import type { Usage } from './usage.ts'
 
 /** Who and where a money fact belongs to; the same on both rows of an attempt. */
@@ -174,22 +177,66 @@ export interface UpstreamConfiguration {
   readonly baseUrl?: string
   readonly options?: JsonObject
   /** Secrets are kept sealed elsewhere, under (upstream id, credential id). */
-  readonly credentials?: readonly { readonly id: string; readonly weight?: number }[]
+  readonly credentials?: readonly CredentialConfiguration[]
   readonly headers?: Readonly<Record<string, string>>
   readonly models?: readonly string[]
   readonly callerKeys?: boolean
   readonly allowHosts?: readonly string[]
 }
+export interface CredentialConfiguration {
+  readonly id: string
+  readonly weight?: number
+  readonly limits?: KeyLimits
+}
 export interface TargetConfiguration {
   readonly upstream: string
   readonly model: string
   readonly weight?: number
+  readonly order?: number
+  readonly tags?: readonly string[]
+  readonly timeouts?: Readonly<Record<string, number>>
+  readonly capabilities?: Capabilities
+  readonly maxPrice?: PriceCapConfiguration
+  readonly continues?: boolean
   readonly defaults?: JsonObject
   readonly overrides?: JsonObject
 }
+/** Dollars per million tokens, as decimal strings. */
+export interface PriceCapConfiguration {
+  readonly input?: string
+  readonly output?: string
+}
+export type StrategyName = 'priority' | 'weighted' | 'round-robin' | 'least-busy' | 'latency' | 'cost' | 'usage'
+export type StickyBy = 'session' | 'prompt-cache-key' | 'prefix' | 'principal'
+export interface ConditionConfiguration {
+  /** `model`, `tokens`, `principal.team`, `metadata.x`, `headers.x`, `parameters.x`, `time.hour`… */
+  readonly field: string
+  readonly operator: string
+  readonly value?: JsonValue
+}
 export interface RouteConfiguration {
-  readonly strategy?: 'priority'
+  readonly strategy?: StrategyName
   readonly targets: readonly TargetConfiguration[]
+  readonly sticky?: { readonly by?: readonly StickyBy[]; readonly ttlSeconds?: number }
+  /** The first whose conditions all hold decides which tags a target must have (any of them). */
+  readonly rules?: readonly {
+    readonly name?: string
+    readonly when: readonly ConditionConfiguration[]
+    readonly use: readonly string[]
+  }[]
+  readonly splits?: readonly { readonly name?: string; readonly percent: number; readonly use: readonly string[] }[]
+  readonly mirror?: { readonly upstream: string; readonly model: string; readonly percent?: number }
+  /** Public names, by why the route's own targets cannot serve. */
+  readonly fallbacks?: {
+    readonly contextWindow?: readonly string[]
+    readonly contentPolicy?: readonly string[]
+    readonly general?: readonly string[]
+  }
+  readonly maxPrice?: PriceCapConfiguration
+  /** Targets that answer 400 to a field of the request are left out. */
+  readonly requireParameters?: boolean
+  /** A stream that breaks after content goes on at a target that `continues`, at most this often. */
+  readonly continuations?: number
   readonly unsupported?: 'reject' | 'drop'
   readonly timeouts?: Readonly<Record<string, number>>
 }

@@ -60,6 +60,22 @@ export interface Price {
   readonly perRequest?: bigint
 }
 
+/** Nano-dollars per million tokens; what is not named is not capped. */
+export interface PriceCap {
+  readonly input?: bigint
+  readonly output?: bigint
+}
+
+/** Whether a price stays under a cap. Where nobody knows the price, nobody can promise that. */
+export function isWithin(price: Price | undefined, cap: PriceCap): boolean {
+  if (!price) return false
+  const over = (bucket: 'input' | 'output'): boolean => {
+    const most = cap[bucket]
+    return most !== undefined && rateOf(price.rates, price.rates, bucket) > most
+  }
+  return !over('input') && !over('output')
+}
+
 /** Where a table has no rate of its own for a bucket, the vendors charge it as this one. */
 const CHARGED_AS: Readonly<Partial<Record<Bucket, Bucket>>> = {
   cacheRead: 'input',

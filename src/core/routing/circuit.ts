@@ -1,0 +1,122 @@
+/**
+ * A circuit breaker: the share of failures over a sliding window opens it, a refused credential or a `Retry-After` at
+ * once. After its time one probe goes through; a success closes it, a failure opens it again. It heals by itself.
+ */
+
+/** What opens a circuit, and for how long; module `breakers` puts it into the plan. */
+export interface BreakerPolicy {
+  readonly failureRatio: number
+  readonly minimumCalls: number
+  readonly windowMs: number
+  readonly cooldownMs: number
+  readonly credentialCooldownMs: number
+  /** A `Retry-After` beyond this is not believed to its end. */
+  readonly maxRetryAfterMs: number
+  /** Whether a spent rate limit in an answer's headers rests the key until the reset it names. */
+  readonly pacing: boolean
+}
+
+const SLOTS = 10
+
+export type CircuitState = 'closed' | 'open' | 'half-open'
+
+export class Circuit {
+  /** Milliseconds since 1970; 0: closed. */
+  #until = 0
+  /** After `#until` a single call finds out, instead of everybody. */
+  #guarded = false
+  #probing = false
+  #reason: string | undefined
+  readonly #good = new Uint32Array(SLOTS)
+  readonly #bad = new Uint32Array(SLOTS)
+  readonly #slots = new Float64Array(SLOTS)
+
+  state(now: number): CircuitState {
+    if (this.#until === 0) return 'closed'
+    if (now < this.#until) return 'open'
+    return this.#guarded ? 'half-open' : 'closed'
+  }
+
+  /** Whether `enter` would let a call through. */
+  admits(now: number): boolean {
+    return this.#until === 0 || (now >= this.#until && !this.#probing)
+  }
+
+  /** Lets a call through or not; in the half-open state only one, which must report back or `leave`. */
+  enter(now: number): boolean {
+    if (this.#until === 0) return true
+    if (now < this.#until || this.#probing) return false
+    if (this.#guarded) this.#probing = true
+    else this.#close()
+    return true
+  }
+
+  /** A call ended without saying anything about the other side: its client left. */
+  leave(): void {
+    this.#probing = false
+  }
+
+  /** When a call may be made again, and why not now. */
+  get recovery(): { readonly at: number; readonly reason: string } {
+    return { at: this.#until, reason: this.#reason ?? 'a probe is running' }
+  }
+
+  succeeded(now: number, windowMs: number): void {
+    if (this.#until !== 0 && now >= this.#until) this.#close()
+    const slot = this.#slot(now, windowMs)
+    this.#good[slot] = (this.#good[slot] as number) + 1
+  }
+
+  failed(now: number, policy: BreakerPolicy, reason: string): void {
+    if (this.#probing || this.state(now) === 'half-open') {
+      this.open(now + policy.cooldownMs, reason)
+      return
+    }
+    const slot = this.#slot(now, policy.windowMs)
+    this.#bad[slot] = (this.#bad[slot] as number) + 1
+    const { good, bad } = this.counts(now, policy.windowMs)
+    if (bad + good >= policy.minimumCalls && bad / (bad + good) >= policy.failureRatio) {
+      this.open(now + policy.cooldownMs, reason)
+    }
+  }
+
+  /** Never shortens. Unguarded: whoever comes after that moment may call, because the other side named it. */
+  open(until: number, reason: string, guarded = true): void {
+    this.#probing = false
+    if (until < this.#until) return
+    this.#until = until
+    this.#guarded = guarded
+    this.#reason = reason
+  }
+
+  #close(): void {
+    this.#until = 0
+    this.#probing = false
+    this.#reason = undefined
+    this.#good.fill(0)
+    this.#bad.fill(0)
+  }
+
+  counts(now: number, windowMs: number): { readonly good: number; readonly bad: number } {
+    const oldest = Math.floor((now * SLOTS) / windowMs) - SLOTS + 1
+    let good = 0
+    let bad = 0
+    for (let i = 0; i < SLOTS; i++) {
+      if ((this.#slots[i] as number) < oldest) continue
+      good += this.#good[i] as number
+      bad += this.#bad[i] as number
+    }
+    return { good, bad }
+  }
+
+  #slot(now: number, windowMs: number): number {
+    const number = Math.floor((now * SLOTS) / windowMs)
+    const i = number % SLOTS
+    if (this.#slots[i] !== number) {
+      this.#slots[i] = number
+      this.#good[i] = 0
+      this.#bad[i] = 0
+    }
+    return i
+  }
+}

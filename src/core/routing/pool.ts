@@ -1,0 +1,75 @@
+/**
+ * The keys of an upstream as one pool: which of them serves the next attempt, and when one rests. A refused key goes to
+ * rest at once and alone; the target itself is out only when all of its keys are.
+ */
+import type { Credential, Target } from '../exchange.ts'
+import type { Circuit } from './circuit.ts'
+import { shareOf } from './sticky.ts'
+
+function circuitsOf({ health }: Credential, model: string): readonly (Circuit | undefined)[] {
+  return [health.circuit, health.models.get(model)]
+}
+
+function canServe(key: Credential, model: string, now: number): boolean {
+  const { health } = key
+  if (!health.circuit.admits(now)) return false
+  if (health.models.size > 0 && health.models.get(model)?.admits(now) === false) return false
+  return key.limits === undefined || health.within(key.limits, now)
+}
+
+/** Whether a call to this target could be made now. */
+export function isUsable(target: Target, now: number): boolean {
+  if (!target.health.circuit.admits(now)) return false
+  const { credentials } = target.upstream
+  return credentials.length === 0 || credentials.some((key) => canServe(key, target.model, now))
+}
+
+/** When this target can be called again at the earliest, and why not now. */
+export function recoveryOf(target: Target, now: number): { readonly at: number; readonly reason: string } {
+  if (!target.health.circuit.admits(now)) return target.health.circuit.recovery
+  let soonest: { at: number; reason: string } | undefined
+  for (const key of target.upstream.credentials) {
+    let latest = { at: now, reason: 'its keys are at their limits' }
+    for (const circuit of circuitsOf(key, target.model)) {
+      if (circuit && !circuit.admits(now) && circuit.recovery.at >= latest.at) latest = circuit.recovery
+    }
+    if (latest.at === now) latest = { ...latest, at: (Math.floor(now / 60_000) + 1) * 60_000 }
+    if (!soonest || latest.at < soonest.at) soonest = latest
+  }
+  return soonest ?? { at: now, reason: 'no key' }
+}
+
+/**
+ * The key for the next attempt, by weight, or always the same for one conversation (prompt caches belong to accounts).
+ * `spent` were tried by this exchange and failed. Undefined: none can serve now.
+ */
+export function keyFor(
+  target: Target,
+  now: number,
+  spent: ReadonlySet<Credential> | undefined,
+  affinity: string | undefined,
+): Credential | undefined {
+  const { credentials } = target.upstream
+  if (credentials.length === 1) {
+    const [only] = credentials as [Credential]
+    return canServe(only, target.model, now) ? only : undefined
+  }
+  let best: Credential | undefined
+  let lowest = Number.POSITIVE_INFINITY
+  for (const key of credentials) {
+    if (spent?.has(key) || !canServe(key, target.model, now)) continue
+    const chance = affinity === undefined ? Math.random() : shareOf(`${affinity}\n${key.id}`)
+    const score = key.weight > 0 ? -Math.log(1 - chance) / key.weight : Number.MAX_VALUE
+    if (score < lowest || best === undefined) {
+      best = key
+      lowest = score
+    }
+  }
+  return best
+}
+
+/** Takes what `keyFor` saw: the one probe of a half-open circuit. False: somebody else took it meanwhile. */
+export function enterKey(key: Credential, model: string, now: number): boolean {
+  for (const circuit of circuitsOf(key, model)) if (circuit && !circuit.enter(now)) return false
+  return true
+}

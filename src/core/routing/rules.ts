@@ -1,0 +1,244 @@
+/**
+ * A route's own rules, compiled once a snapshot, and how they put the targets of one exchange in order: rules, splits,
+ * the client's wishes, filters, strategy, stickiness. Each step that decides something says so in the trace.
+ */
+import { badRequest, failure } from '../errors.ts'
+import type { Exchange, Plan, Target } from '../exchange.ts'
+import { parseDollars } from '../money.ts'
+import type { PriceCapConfiguration, RouteConfiguration } from '../store.ts'
+import type { Price, PriceCap } from '../usage.ts'
+import { type Condition, compileCondition } from './conditions.ts'
+import { contextFilter, type Filter, modalityFilter, parameterFilter, priceFilter, roomiest, tagFilter } from './filters.ts'
+import type { Pins } from './health.ts'
+import { isUsable } from './pool.ts'
+import { affinityOf, personOf, type Sticky, shareOf } from './sticky.ts'
+import { byThroughput, STRATEGIES, type Strategy } from './strategies.ts'
+import { isNamed, type Wishes } from './wishes.ts'
+
+export interface RouteRules {
+  readonly strategy: Strategy
+  readonly strategyName: string
+  readonly sticky?: Sticky
+  readonly conditional: readonly { readonly name: string; readonly when: readonly Condition[]; readonly use: readonly string[] }[]
+  readonly splits: readonly { readonly name: string; readonly percent: number; readonly use: readonly string[] }[]
+  readonly mirror?: { readonly target: Target; readonly percent: number }
+  readonly maxPrice?: PriceCap
+  readonly requireParameters: boolean
+  readonly continuations: number
+  /** Counts this route's exchanges, for strategies that take turns. */
+  turn: number
+}
+
+export interface RoutingPorts {
+  readonly pins: Pins
+  priceOf(target: Target, at: number): Price | undefined
+  now(): number
+}
+
+export const compileCap = ({ input, output }: PriceCapConfiguration): PriceCap => ({
+  ...(input === undefined ? {} : { input: parseDollars(input) }),
+  ...(output === undefined ? {} : { output: parseDollars(output) }),
+})
+
+/** Undefined for a plain list of targets: such a route costs nothing. Throws `invalid_request` for rules without sense. */
+export function compileRules(route: RouteConfiguration, targets: readonly Target[], mirror: Target | undefined) {
+  const { strategy = 'priority', sticky, rules = [], splits = [], maxPrice, continuations = 0 } = route
+  const plain =
+    strategy === 'priority' &&
+    !sticky &&
+    !rules.length &&
+    !splits.length &&
+    !mirror &&
+    !maxPrice &&
+    !route.requireParameters &&
+    !continuations &&
+    targets.every(isPlain)
+  if (plain) return undefined
+  if (splits.reduce((sum, { percent }) => sum + percent, 0) > 100) {
+    throw badRequest('splits: their percentages exceed 100.', 'splits')
+  }
+  for (const tag of [...rules, ...splits].flatMap(({ use }) => use)) {
+    if (!route.targets.some(({ tags }) => tags?.includes(tag))) {
+      throw badRequest(`rules: no target of this route is tagged "${tag}".`, 'targets')
+    }
+  }
+  return {
+    strategy: STRATEGIES[strategy],
+    strategyName: strategy,
+    conditional: rules.map(({ name, when, use }, i) => ({
+      name: name ?? `rule ${i + 1}`,
+      when: when.map(compileCondition),
+      use,
+    })),
+    splits: splits.map(({ name, percent, use }, i) => ({ name: name ?? `split ${i + 1}`, percent, use })),
+    ...(sticky
+      ? {
+          sticky: {
+            by: sticky.by ?? ['session', 'prompt-cache-key', 'prefix'],
+            ttlMs: (sticky.ttlSeconds ?? 3_600) * 1_000,
+          },
+        }
+      : {}),
+    ...(mirror ? { mirror: { target: mirror, percent: route.mirror?.percent ?? 100 } } : {}),
+    ...(maxPrice ? { maxPrice: compileCap(maxPrice) } : {}),
+    requireParameters: route.requireParameters ?? false,
+    continuations,
+    turn: 0,
+  } satisfies RouteRules
+}
+
+/** Nothing about it has to be looked at before it is called, unless its window or its senses are known to be limited. */
+const isPlain = ({ order, maxPrice, capabilities }: Target): boolean =>
+  order === undefined && maxPrice === undefined && capabilities === undefined
+
+const PLAIN_RULES: RouteRules = {
+  strategy: STRATEGIES.priority,
+  strategyName: 'priority',
+  conditional: [],
+  splits: [],
+  requireParameters: false,
+  continuations: 0,
+  turn: 0,
+}
+
+export const nameOf = ({ upstream, model }: Target): string => `${upstream.id}/${model}`
+
+/** `dry`: as it would be, without taking a turn. Throws where a wish or a policy leaves nothing. */
+export function arrange(x: Exchange, plan: Plan, wishes: Wishes | undefined, ports: RoutingPorts, dry: boolean): Plan {
+  const rules = plan.rules ?? PLAIN_RULES
+  const now = ports.now()
+  const say = (decision: string, reason: string): void =>
+    void x.trace.push({ phase: 'route', module: '', decision, reason })
+  let targets = divided(x, selected(x, plan.targets, rules, now, say), rules, say)
+  targets = filtered(x, targets, rules, wishes, ports, now, say)
+  const turn = dry ? rules.turn : rules.turn++
+  const strategy = wishes?.sort ? { price: STRATEGIES.cost, latency: STRATEGIES.latency, throughput: byThroughput }[wishes.sort] : rules.strategy
+  targets = ordered(targets, plan, now, (tier) => strategy(tier, { x, now, turn, priceOf: ports.priceOf }))
+  if (strategy !== STRATEGIES.priority) say(wishes?.sort ? 'client sort' : rules.strategyName, targets.map(nameOf).join(', '))
+  if (wishes && wishes.order.length > 0) {
+    const rank = (target: Target): number => {
+      const at = wishes.order.findIndex((name) => isNamed(target, [name]))
+      return at < 0 ? wishes.order.length : at
+    }
+    targets = [...targets].sort((a, b) => rank(a) - rank(b))
+    say('client order', targets.map(nameOf).join(', '))
+  }
+  if (rules.sticky) targets = stuck(x, targets, plan, rules.sticky, ports, now, say)
+  const { fallbacks: _, ...alone } = plan
+  const retry = wishes?.noFallback ? { ...plan.retry, attempts: plan.retry.attemptsPerTarget } : plan.retry
+  return wishes?.noFallback ? { ...alone, targets: targets.slice(0, 1), retry } : { ...plan, targets }
+}
+
+type Say = (decision: string, reason: string) => void
+
+function selected(x: Exchange, targets: readonly Target[], rules: RouteRules, now: number, say: Say): readonly Target[] {
+  const rule = rules.conditional.find(({ when }) => when.every((holds) => holds(x, now)))
+  if (!rule) return targets
+  const chosen = targets.filter(({ tags }) => tags?.some((tag) => rule.use.includes(tag)))
+  say(rule.name, chosen.map(nameOf).join(', '))
+  return chosen
+}
+
+/** Each person on one side. Who is in no split gets the targets that are in none. */
+function divided(x: Exchange, targets: readonly Target[], rules: RouteRules, say: Say): readonly Target[] {
+  if (rules.splits.length === 0) return targets
+  const person = personOf(x)
+  let point = (person === undefined ? Math.random() : shareOf(`${x.model}\n${person}`)) * 100
+  const has = ({ tags }: Target, use: readonly string[]): boolean => tags?.some((tag) => use.includes(tag)) ?? false
+  for (const { name, percent, use } of rules.splits) {
+    if (point < percent) {
+      const chosen = targets.filter((target) => has(target, use))
+      if (chosen.length === 0) return targets
+      say(name, chosen.map(nameOf).join(', '))
+      return chosen
+    }
+    point -= percent
+  }
+  const rest = targets.filter((target) => !rules.splits.some(({ use }) => has(target, use)))
+  if (rest.length === 0) return targets
+  say('in no split', rest.map(nameOf).join(', '))
+  return rest
+}
+
+function filtered(
+  x: Exchange,
+  targets: readonly Target[],
+  rules: RouteRules,
+  wishes: Wishes | undefined,
+  ports: RoutingPorts,
+  now: number,
+  say: Say,
+): readonly Target[] {
+  const reasons: string[] = []
+  const keep = (from: readonly Target[], filter: Filter): readonly Target[] =>
+    from.filter((target) => {
+      const reason = filter(target)
+      if (reason === undefined) return true
+      reasons.push(`${nameOf(target)} ${reason}`)
+      say('left out', `${nameOf(target)} ${reason}`)
+      return false
+    })
+  let left = targets
+  if (wishes) {
+    const { only, ignore } = wishes
+    if (only.length > 0) left = keep(left, (t) => (isNamed(t, only) ? undefined : 'is not among those you named'))
+    if (ignore.length > 0) left = keep(left, (t) => (isNamed(t, ignore) ? 'is one that you ruled out' : undefined))
+    left = keep(left, tagFilter(wishes.tags, wishes.anyTags))
+  }
+  const caps = [rules.maxPrice, wishes?.maxPrice].filter((cap) => cap !== undefined)
+  left = keep(left, priceFilter(caps, (target) => ports.priceOf(target, now)))
+  if (rules.requireParameters || wishes?.requireParameters) left = keep(left, parameterFilter(x))
+  left = keep(left, modalityFilter(x))
+  if (left.length === 0) {
+    const problem = reasons.join('; ')
+    if (wishes) throw badRequest(`No target of "${x.model.slice(0, 200)}" fits this request: ${problem}.`)
+    throw failure('no_target', { problem }, undefined, { status: 400, blame: 'client' })
+  }
+  const fitting = keep(left, contextFilter(x))
+  const largest = roomiest(left)
+  return fitting.length > 0 || !largest ? fitting : [largest]
+}
+
+/** Tier by tier; within each the strategy decides among those that can be called now, and the others come last. */
+function ordered(
+  targets: readonly Target[],
+  plan: Plan,
+  now: number,
+  sort: (tier: readonly Target[]) => readonly Target[],
+): readonly Target[] {
+  const tiers = new Map<number, Target[]>()
+  for (const target of targets) {
+    const tier = tiers.get(target.order ?? 0)
+    if (tier) tier.push(target)
+    else tiers.set(target.order ?? 0, [target])
+  }
+  return [...tiers]
+    .sort(([a], [b]) => a - b)
+    .flatMap(([, tier]) => {
+      const usable = plan.breaker ? tier.filter((target) => isUsable(target, now)) : tier
+      if (usable.length === tier.length) return sort(tier)
+      return [...(usable.length > 0 ? sort(usable) : []), ...tier.filter((target) => !usable.includes(target))]
+    })
+}
+
+function stuck(
+  x: Exchange,
+  targets: readonly Target[],
+  plan: Plan,
+  sticky: Sticky,
+  ports: RoutingPorts,
+  now: number,
+  say: Say,
+): readonly Target[] {
+  const affinity = affinityOf(x, sticky)
+  if (affinity === undefined) return targets
+  x.affinity = { name: affinity, ttlMs: sticky.ttlMs }
+  const pinned = ports.pins.get(affinity, now)
+  const target = targets.find((one) => nameOf(one) === pinned)
+  if (!target || (plan.breaker && !isUsable(target, now))) return targets
+  // A conversation that fled from a failing target goes home when that one is back.
+  const first = targets.find((one) => !plan.breaker || isUsable(one, now))
+  if ((target.order ?? 0) > (first?.order ?? 0)) return targets
+  say('stays', nameOf(target))
+  return [target, ...targets.filter((one) => one !== target)]
+}
