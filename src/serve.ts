@@ -17,7 +17,7 @@ import { dialects as dialectList } from './dialects/index.ts'
 import { adminApi } from './http/admin/index.ts'
 import type { AdminStore } from './http/admin/route.ts'
 import { dataPlane } from './http/data-plane.ts'
-import { createMetrics, health } from './http/health.ts'
+import { createMetrics, health, targetMetrics } from './http/health.ts'
 import { createIdentity, fingerprint, type Identity } from './http/identity.ts'
 import { models } from './http/models.ts'
 import { createServer } from './http/server.ts'
@@ -156,6 +156,7 @@ async function start(options: ServeOptions, undo: (() => Promise<unknown>)[]): P
       objects: store.objects,
       outputLimitOf: catalog.outputLimitOf,
       now,
+      pins: gateway.health.pins,
       version: VERSION,
       over: recorder.over,
       fault: (what, error) =>
@@ -164,6 +165,7 @@ async function start(options: ServeOptions, undo: (() => Promise<unknown>)[]): P
   })
   models(app, gateway, identity)
   const trouble = () => store.ledger.trouble
+  targetMetrics(registry, gateway, now)
   health(app, { gateway, identity, registry, draining: () => draining, port: () => port, trouble })
   adminApi(
     app,

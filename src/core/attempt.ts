@@ -7,12 +7,13 @@ import { upstreamError } from './classify.ts'
 import type { ClientSide, Dialect, UpstreamSide, Watcher } from './dialect.ts'
 import type { IncomingReply } from './egress.ts'
 import { failure, GatewayError } from './errors.ts'
-import type { Attempt, AttemptOutcome, Exchange, Plan, Target } from './exchange.ts'
+import type { Attempt, AttemptOutcome, Exchange, Plan, Target, Timeouts } from './exchange.ts'
 import { keep, type Objects } from './objects.ts'
 import { pathOf } from './provider.ts'
 import { type Frame, MARK, type Reply, type ReplyFacts } from './reply.ts'
 import type { JsonObject, JsonValue, ModelRequest, Rest } from './request.ts'
 import type { Signed } from './signing.ts'
+import type { Seat } from './tries.ts'
 import type { Wire } from './wire.ts'
 
 export interface AttemptPorts {
@@ -52,6 +53,7 @@ function parameters(x: Exchange, target: Target): Record<string, JsonValue | und
   for (const [name, value] of Object.entries(target.defaults ?? {})) {
     if (!Object.hasOwn(x.json, name)) edits[name] = value
   }
+  if (x.ownFields) for (const name of x.ownFields) edits[name] = undefined
   return Object.assign(edits, target.overrides)
 }
 
@@ -127,26 +129,23 @@ function bodyFor(
 const vendorEdits = ({ stream, headers }: Exchange, { upstream, model }: Target, { id }: Dialect) =>
   upstream.provider.edits?.(id, { model, stream, options: upstream.options, headers })
 
-function credentialFor(x: Exchange, plan: Plan, target: Target): { id: string; secret: string } | undefined {
-  const { upstream } = target
-  if (upstream.callerKeys && plan.via === 'upstream' && x.principal?.kind === 'local') {
-    const sent = /^Bearer\s+(\S+)$/i.exec(x.headers.authorization ?? '')?.[1] ?? x.headers['x-api-key']
-    if (sent) return { id: 'caller', secret: sent }
-  }
-  const account = x.owned?.[0]?.credential
-  const same = account === undefined ? undefined : upstream.credentials.find(({ id }) => id === account)
-  return same ?? upstream.credentials[0]
+function callerKey(x: Exchange, { upstream }: Target): string | undefined {
+  if (!upstream.callerKeys || x.plan?.via !== 'upstream' || x.principal?.kind !== 'local') return undefined
+  return /^Bearer\s+(\S+)$/i.exec(x.headers.authorization ?? '')?.[1] ?? x.headers['x-api-key']
 }
+/** Whether the client's own key is used at this target, instead of one of the pool. */
+export const bringsKey = (x: Exchange, target: Target): boolean => callerKey(x, target) !== undefined
 
 export async function callTarget(
   x: Exchange,
-  plan: Plan,
-  target: Target,
+  seat: Seat,
   books: Books,
   ports: AttemptPorts,
   signal: AbortSignal,
   around: (attempt: Attempt, core: () => Promise<Reply>) => Promise<Reply>,
 ): Promise<Reply> {
+  const { target, timeouts } = seat
+  const plan = x.plan as Plan
   const dialect = dialectFor(x, target, ports.dialects)
   const side = dialect?.upstream
   if (!dialect || !side) {
@@ -162,14 +161,15 @@ export async function callTarget(
   if (path === undefined) throw failure('no_target', { problem: `no endpoint for ${dialect.id}` })
   const url = target.upstream.baseUrl + path
   const body = bodyFor(x, plan, target, dialect, side, ports)
-  const credential = credentialFor(x, plan, target)
+  const brought = callerKey(x, target)
+  const credential = brought === undefined ? seat.key : { id: 'caller', secret: brought }
   const headers = ports.wire.upstreamHeaders(x.headers, provider.forward ?? [])
   headers['content-type'] = 'application/json'
   headers['user-agent'] = `stockyard/${ports.version}`
   Object.assign(headers, provider.headers, target.upstream.headers)
   if (credential && !signer) Object.assign(headers, sign(provider.sign, credential.secret))
 
-  const attempt = await books.open(target, credential?.id)
+  const attempt = await books.open(seat, credential?.id)
   const call = async (again = false): Promise<Reply> => {
     const sentAt = performance.now()
     let incoming: IncomingReply
@@ -186,7 +186,7 @@ export async function callTarget(
         headers: signed ? { ...headers, ...signed.headers } : headers,
         body,
         streamed: x.stream,
-        timeouts: plan.timeouts,
+        timeouts,
         signal,
         ...(target.upstream.allowHosts === undefined ? {} : { allowHosts: target.upstream.allowHosts }),
       })
@@ -199,7 +199,7 @@ export async function callTarget(
       incoming.headers['x-request-id'] ?? incoming.headers['request-id'] ?? incoming.headers[provider.requestId ?? '']
     if (requestId !== undefined) attempt.upstreamRequestId = requestId.slice(0, 200)
     const secrets = [...(credential ? [credential.secret] : []), ...(signed?.secrets ?? [])]
-    const context: Answered = { x, plan, target, attempt, dialect, side, books, ports, sentAt, secrets, incoming }
+    const context: Answered = { x, target, timeouts, attempt, dialect, side, books, ports, sentAt, secrets, incoming }
     if (incoming.status < 200 || incoming.status > 299) {
       const error = await complaint(context)
       // A credential that expired under way is no reason to fail: one fresh one is tried, once.
@@ -222,8 +222,8 @@ export async function callTarget(
 
 interface Answered {
   readonly x: Exchange
-  readonly plan: Plan
   readonly target: Target
+  readonly timeouts: Timeouts
   readonly attempt: Attempt
   readonly dialect: Dialect
   readonly side: UpstreamSide
@@ -296,17 +296,20 @@ async function unstreamed(a: Answered, type: string): Promise<Reply> {
 const statusOf = (error: GatewayError): number => error.kind.status
 
 async function streamed(a: Answered, signal: AbortSignal): Promise<Reply> {
-  const { attempt, books, target, ports, plan } = a
+  const { attempt, books, target, ports, timeouts } = a
   const watcher = a.side.watcher(a.x.json)
   const source = watch(a, watcher)
   const peeked: (readonly Frame[])[] = []
   let frames = 0
   let bytes = 0
   let tooLate = false
-  const timer = setTimeout(() => {
-    tooLate = true
-    a.incoming.abort()
-  }, plan.timeouts.firstContentMs)
+  const timer = setTimeout(
+    () => {
+      tooLate = true
+      a.incoming.abort()
+    },
+    Math.max(1, timeouts.firstContentMs - (performance.now() - a.sentAt)),
+  )
   try {
     for (;;) {
       const { value: batch, done } = await source.next()
@@ -322,7 +325,7 @@ async function streamed(a: Answered, signal: AbortSignal): Promise<Reply> {
     }
   } catch (error) {
     if (tooLate && !signal.aborted) {
-      const timeoutMs = plan.timeouts.firstContentMs
+      const timeoutMs = timeouts.firstContentMs
       throw failure('upstream_timeout', { upstream: target.upstream.id, what: 'first content', timeoutMs })
     }
     throw error

@@ -9,8 +9,10 @@ import type { Attempt, AttemptOutcome, Ended, Exchange, Outcome, Target } from '
 import type { Hold } from './module.ts'
 import { nanoUsdOf, ZERO } from './money.ts'
 import type { ReplyFacts } from './reply.ts'
+import { began, ended as learn, withdrawn } from './routing/verdict.ts'
 import { scopesOf } from './scopes.ts'
 import type { Ledger, LedgerScope } from './store.ts'
+import type { Seat } from './tries.ts'
 import { addUsage, costOf, estimateTokens, NO_USAGE, type Usage } from './usage.ts'
 
 export interface BooksPorts {
@@ -25,7 +27,7 @@ export interface BooksPorts {
 export interface Books {
   readonly holds: Hold[]
   /** Resolves when the `opened` row is durable: only then may bytes go upstream. */
-  open(target: Target, credential: string | undefined): Promise<Attempt>
+  open(seat: Seat, credential: string | undefined): Promise<Attempt>
   /** How to let go of an attempt that is still running when the exchange is over. It must close the attempt. */
   onEnd(attempt: Attempt, letGo: (outcome: AttemptOutcome) => void): void
   /** Books what the attempt used. Later calls for the same attempt do nothing. */
@@ -64,22 +66,27 @@ export function openBooks(x: Exchange, ports: BooksPorts): Books {
     }
   }
 
-  async function open(target: Target, credential: string | undefined): Promise<Attempt> {
+  async function open(seat: Seat, credential: string | undefined): Promise<Attempt> {
+    const { target, key } = seat
     const at = ports.now()
     const attempt: Attempt = {
       id: ledger.nextId(),
       number: x.attempts.length + 1,
       target,
       credential,
+      ...(key ? { key: key.health } : {}),
       startedAt: at,
       held: worstCase(x, target, at) ?? ZERO,
     }
     x.attempts.push(attempt)
     running++
+    seat.taken = true
+    began(attempt, at)
     try {
       await ledger.append({ kind: 'opened', attempt: attempt.id, at, held: attempt.held, ...scope(target) })
     } catch (error) {
       attempt.outcome = 'cancelled'
+      withdrawn(attempt)
       done(attempt)
       throw error
     }
@@ -99,6 +106,7 @@ export function openBooks(x: Exchange, ports: BooksPorts): Books {
     attempt.usage = usage
     attempt.cost = price && usage.source !== 'none' ? costOf(usage, price) : ZERO
     if (!price && usage.source !== 'none') unpriced = true
+    learn(attempt, error, x.plan?.breaker, at)
     const row = ledger.append({
       kind: 'closed',
       attempt: attempt.id,

@@ -12,6 +12,10 @@ export function classify(status: number, complaint: UpstreamComplaint): ErrorCod
   if (/insufficient_quota|billing|credit balance|exceeded your current quota|payment required/.test(words)) {
     return 'upstream_quota'
   }
+  // Some say it with a 403, and no key is to blame for it.
+  if (status === 403 && /model_not_found|does not have access to (?:the )?model/.test(words)) {
+    return 'upstream_model_missing'
+  }
   switch (status) {
     case 401:
     case 403:
@@ -35,6 +39,24 @@ export function classify(status: number, complaint: UpstreamComplaint): ErrorCod
   return status >= 500 || status < 300 ? 'upstream_error' : 'upstream_rejected'
 }
 
+const TOO_LONG =
+  /context_length_exceeded|context[ _]length|context window|maximum context|(?:prompt|input|request) (?:is|was) too long|too many (?:input )?tokens|token count.{0,40}exceeds|must be <= \d+ tokens|exceeds? the (?:maximum|max|model'?s).{0,40}tokens/
+const FILTERED =
+  /content_filter|content_policy|content policy|content management policy|responsible ?ai|safety_check|usage guidelines|flagged|moderation|datainspection|safety (?:filter|system)/
+
+/** A rejection that another model, or an administrator's choice, might answer differently. Everything else is final. */
+function refined(code: ErrorCode, { code: own, type, message }: UpstreamComplaint): ErrorCode {
+  if (code !== 'upstream_rejected') return code
+  const words = `${own ?? ''} ${type ?? ''} ${message ?? ''}`.toLowerCase()
+  if (FILTERED.test(words)) return 'upstream_content_filtered'
+  return TOO_LONG.test(words) ? 'upstream_context_too_long' : code
+}
+
+const REJECTIONS: ReadonlySet<ErrorCode> = new Set([
+  'upstream_rejected',
+  'upstream_context_too_long',
+  'upstream_content_filtered',
+])
 const PASSED_STATUS = new Set([400, 409, 413, 415, 422, 424, 451])
 
 /** The error a client sees. `secrets` are the credentials that must not be echoed (some vendors repeat the key). */
@@ -45,11 +67,12 @@ export function upstreamError(
   details: ErrorDetails,
   secrets: readonly string[],
 ): GatewayError {
-  const code = target.upstream.provider.classify?.(status, complaint) ?? classify(status, complaint)
+  const judged = target.upstream.provider.classify?.(status, complaint) ?? classify(status, complaint)
+  const code = refined(judged, complaint)
   const message = complaint.message === undefined ? undefined : redact(complaint.message, secrets).slice(0, 2_000)
   const kind = ERRORS[code]
   const patch =
-    code === 'upstream_rejected' && PASSED_STATUS.has(status)
+    REJECTIONS.has(code) && PASSED_STATUS.has(status)
       ? { status, ...(message ? { message } : {}) }
       : code === 'upstream_error' && status >= 500 && status !== 501
         ? { status: status === 500 ? 500 : kind.status }

@@ -2,20 +2,24 @@
  * Carries one exchange through the compiled pipeline: authenticate → route → admit → transform → call (attempts) →
  * delivery. Every way out of here has closed the books, or handed the duty to the delivery.
  */
-import { type AttemptPorts, callTarget, dialectFor } from './attempt.ts'
-import { type Books, openBooks, outcomeOf } from './books.ts'
+import { type AttemptPorts, bringsKey, callTarget, dialectFor } from './attempt.ts'
+import { openBooks, outcomeOf } from './books.ts'
 import { type Answer, asGatewayError, type DeliveryPorts, deliver } from './deliver.ts'
-import { failure, type GatewayError, leftBy, Refusal } from './errors.ts'
+import { failure, leftBy } from './errors.ts'
 import { type Exchange, ONE_ATTEMPT, type Plan, type Principal, type Target } from './exchange.ts'
 import type { Narrowed } from './module.ts'
 import { claim, pinned } from './objects.ts'
 import * as phases from './pipeline.ts'
-import type { Reply } from './reply.ts'
+import type { Pins } from './routing/health.ts'
+import { arrange } from './routing/rules.ts'
+import { wishesOf } from './routing/wishes.ts'
 import type { Snapshot } from './snapshot.ts'
 import type { Ledger } from './store.ts'
+import { type TryPorts, tryEach } from './tries.ts'
 
 export interface EnginePorts extends AttemptPorts, DeliveryPorts {
   readonly ledger: Ledger
+  readonly pins: Pins
   /** Core's own answer to who asks, after the identity modules: the proxy key, or (without doubt) a local caller. Throws a 401 else. */
   identify(x: Exchange, doubt: Refusal | undefined): Principal
   over(x: Exchange, snapshot: Snapshot): void
@@ -46,7 +50,17 @@ export async function run(x: Exchange, snapshot: Snapshot, ports: EnginePorts): 
       const transformed = await phases.transform(pipeline, x)
       if (transformed) x.transformed = transformed
     }
-    const reply = await phases.around(pipeline.call, x, (signal) => tryEach(x, snapshot, books, ports, signal))
+    const tries: TryPorts = {
+      pins: ports.pins,
+      now: ports.now,
+      bringsKey: (target) => bringsKey(x, target),
+      known: (error) => asGatewayError(error, x),
+      call: (seat, signal) =>
+        callTarget(x, seat, books, ports, signal, (attempt, core) =>
+          phases.aroundAttempt(pipeline.attempt, x, attempt, core),
+        ),
+    }
+    const reply = await phases.around(pipeline.call, x, (shared) => tryEach(x, tries, shared ?? x.signal))
     return await deliver(x, reply, pipeline, books, ports)
   } catch (error) {
     const known = x.signal.aborted ? leftBy(x.signal) : asGatewayError(error, x)
@@ -57,7 +71,12 @@ export async function run(x: Exchange, snapshot: Snapshot, ports: EnginePorts): 
 }
 
 /** The route phase; also what `explain` asks. Throws `model_not_found` or, where no target does this work, a 400. */
-export async function planFor(x: Exchange, snapshot: Snapshot, ports: Pick<EnginePorts, 'dialects'>): Promise<Plan> {
+export async function planFor(
+  x: Exchange,
+  snapshot: Snapshot,
+  ports: Pick<EnginePorts, 'dialects' | 'pins' | 'now'>,
+  dry = false,
+): Promise<Plan> {
   const plan = pinned(x, await phases.route(snapshot.pipeline, x, snapshot.names.resolve(x.model)))
   if (plan.targets.length === 0) {
     const may = x.principal?.mayAsk
@@ -80,9 +99,14 @@ export async function planFor(x: Exchange, snapshot: Snapshot, ports: Pick<Engin
       param: 'model',
     })
   }
+  const found = able.length === plan.targets.length ? plan : { ...plan, targets: able }
+  // A vendor that routes by itself gets these wishes as they are.
+  const wishes = able.every(({ upstream }) => upstream.provider.quirks?.routes) ? undefined : wishesOf(x)
+  if (wishes && wishes.fields.length > 0) x.ownFields = wishes.fields
+  const arranged = found.rules || wishes ? arrange(x, found, wishes, ports, dry) : found
   // Without a module that says how to go on, the first target is the only one.
-  const targets = plan.retry === ONE_ATTEMPT ? able.slice(0, 1) : able
-  return targets.length === plan.targets.length ? plan : { ...plan, targets }
+  if (arranged.retry !== ONE_ATTEMPT || arranged.targets.length === 1) return arranged
+  return { ...arranged, targets: arranged.targets.slice(0, 1) }
 }
 
 function narrowed(x: Exchange, plan: Plan, by: Narrowed, ports: Pick<EnginePorts, 'dialects'>): Plan {
@@ -95,80 +119,4 @@ function narrowed(x: Exchange, plan: Plan, by: Narrowed, ports: Pick<EnginePorts
     targets = targets.map((t): Target => ({ ...t, overrides: { ...t.overrides, ...limit } }))
   }
   return targets === plan.targets ? plan : { ...plan, targets }
-}
-
-/** The one retry layer. Ends with the reply's first content in hand, or with the error that says most. */
-async function tryEach(
-  x: Exchange,
-  snapshot: Snapshot,
-  books: Books,
-  ports: EnginePorts,
-  shared?: AbortSignal,
-): Promise<Reply> {
-  const plan = x.plan as Plan
-  const { retry } = plan
-  const signal = shared ?? x.signal
-  let made = 0
-  let last: GatewayError | undefined
-  for (const target of plan.targets) {
-    for (let here = 0; here < retry.attemptsPerTarget && made < retry.attempts; here++) {
-      if (made > 0) {
-        if (performance.now() - x.started > retry.totalMs) throw last ?? phases.noTarget('time is up')
-        if (here > 0) await backoff(retry, here, last, signal)
-      }
-      made++
-      try {
-        const reply = await callTarget(x, plan, target, books, ports, signal, (attempt, core) =>
-          phases.aroundAttempt(snapshot.pipeline.attempt, x, attempt, core),
-        )
-        note(x, target, 'answered', undefined)
-        return reply
-      } catch (error) {
-        const known = asGatewayError(error, x)
-        note(x, target, 'failed', known.message)
-        if (known instanceof Refusal || signal.aborted || known.kind.retry === 'never') throw known
-        last = known
-        if (known.kind.retry === 'elsewhere') break
-        const wait = known.details.retryAfterMs
-        if (wait !== undefined && wait > retry.maxRetryAfterMs) break
-      }
-    }
-  }
-  throw last ?? phases.noTarget('no attempt was made')
-}
-
-function note(x: Exchange, target: Target, decision: string, reason: string | undefined): void {
-  const attempt = x.attempts.at(-1)
-  const where = `${phases.describeTarget(target)}${attempt?.status === undefined ? '' : ` (${attempt.status})`}`
-  x.trace.push({
-    phase: 'attempt',
-    module: '',
-    decision,
-    reason: reason === undefined ? where : `${where}: ${reason}`,
-    ...(attempt?.totalMs === undefined ? {} : { microseconds: Math.round(attempt.totalMs * 1_000) }),
-  })
-}
-
-/** Exponential with full jitter, never shorter than what the upstream asked for. */
-function backoff(
-  retry: Plan['retry'],
-  here: number,
-  last: GatewayError | undefined,
-  signal: AbortSignal,
-): Promise<void> {
-  const most = Math.min(retry.maxBackoffMs, retry.firstBackoffMs * 2 ** (here - 1))
-  const waitMs = Math.max(last?.details.retryAfterMs ?? 0, Math.random() * most)
-  if (waitMs === 0) return Promise.resolve()
-  return new Promise((resolve, reject) => {
-    const left = (): void => {
-      clearTimeout(timer)
-      reject(leftBy(signal))
-    }
-    const timer = setTimeout(() => {
-      signal.removeEventListener('abort', left)
-      resolve()
-    }, waitMs)
-    if (signal.aborted) left()
-    else signal.addEventListener('abort', left, { once: true })
-  })
 }

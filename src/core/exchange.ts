@@ -98,6 +98,9 @@ export const TIMEOUTS: Timeouts = {
   totalMs: 3_600_000,
 }
 
+/** Why the targets before it could not serve: too long, refused as content, or anything else. */
+export type FallbackReason = 'context-window' | 'content-policy' | 'general'
+
 /** One candidate. */
 export interface Target {
   readonly upstream: Upstream
@@ -114,6 +117,8 @@ export interface Target {
   readonly capabilities?: Capabilities
   /** Dollars per million tokens above which it is not called. */
   readonly maxPrice?: PriceCap
+  /** Only asked when the targets without this have failed for that reason. */
+  readonly fallback?: FallbackReason
   /** May go on with an answer that another target left unfinished. */
   readonly continues?: boolean
   /** Top-level body fields: set if absent, and set whatever the client said. Named in the client's dialect. */
@@ -142,13 +147,6 @@ export const ONE_ATTEMPT: RetryPolicy = {
   totalMs: 3_600_000,
 }
 
-/** Where an exchange may go when its own targets cannot serve it, by why they cannot. */
-export interface Fallbacks {
-  readonly contextWindow: readonly Target[]
-  readonly contentPolicy: readonly Target[]
-  readonly general: readonly Target[]
-}
-
 /** The ordered choice for this exchange. `via` says which rule found it. */
 export interface Plan {
   readonly via: 'route' | 'alias' | 'upstream' | 'catalog' | 'none'
@@ -158,7 +156,6 @@ export interface Plan {
   readonly unsupported: 'reject' | 'drop'
   /** How the route chooses for one exchange; absent: the targets in the order in which they stand. */
   readonly rules?: RouteRules
-  readonly fallbacks?: Fallbacks
   readonly breaker?: BreakerPolicy
 }
 
@@ -246,6 +243,12 @@ export interface Exchange extends Caller {
   readonly attempts: Attempt[]
   /** What no target's dialect could carry. */
   readonly unsupported: Set<string>
+  /** The conversation it belongs to, where its route keeps conversations at one target. */
+  affinity?: { readonly name: string; readonly ttlMs: number }
+  /** Top-level fields of the body that were meant for the gateway, and go to no upstream. */
+  ownFields?: readonly string[]
+  /** On the clock of performance.now(): when the client, or its route, no longer waits. */
+  deadline?: number
   /** Headers that modules add to the answer, whatever it is; names in lower case. */
   answerHeaders?: Record<string, string>
   /** How much of its limits is left, for the headers that clients of its dialect read. */

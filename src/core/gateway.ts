@@ -22,6 +22,7 @@ import {
 import { liveCounts } from './pipeline.ts'
 import type { Provider } from './provider.ts'
 import type { JsonValue } from './request.ts'
+import { createHealthBook, type HealthBook } from './routing/health.ts'
 import { parseStrict } from './settings.ts'
 import type { Signer, SignerParts } from './signing.ts'
 import { createSnapshot, type Instance, type Snapshot } from './snapshot.ts'
@@ -45,6 +46,7 @@ export interface GatewayParts {
 }
 
 export interface Gateway {
+  readonly health: HealthBook
   readonly snapshot: Snapshot
   readonly modules: readonly Module[]
   readonly providers: ReadonlyMap<string, Provider>
@@ -107,6 +109,7 @@ export async function createGateway(parts: GatewayParts): Promise<Gateway> {
   const keys = createKeyring(store)
   const loaded = store.configuration.load()
   let changing: Promise<unknown> = Promise.resolve()
+  const health = createHealthBook()
 
   function hostFor(module: Module, mode: Mode, stops: (() => void)[]): Host {
     const name = mode === 'observe' ? `${module.id}:observe` : module.id
@@ -235,7 +238,9 @@ export async function createGateway(parts: GatewayParts): Promise<Gateway> {
       throw badRequest(`upstream "${id}": provider "${provider.id}" needs a baseUrl`, 'baseUrl')
     const credentials = (c.credentials ?? []).flatMap((credential): Credential[] => {
       const secret = store.secrets.open(id, credential.id)
-      return secret === undefined ? [] : [{ id: credential.id, secret, weight: credential.weight ?? 1 }]
+      if (secret === undefined) return []
+      const { id: name, weight = 1, limits } = credential
+      return [{ id: name, secret, weight, health: health.key(id, name, secret), ...(limits ? { limits } : {}) }]
     })
     return withSigner({
       id,
@@ -261,6 +266,7 @@ export async function createGateway(parts: GatewayParts): Promise<Gateway> {
       const { environment } = provider
       const secret = environment && parts.environment[environment.key]
       const own = environment?.baseUrl === undefined ? undefined : parts.environment[environment.baseUrl]
+      const variable = environment?.key ?? 'environment'
       const usable = secret || (provider.local && own)
       if (usable && own === undefined && provider.baseUrl === undefined) {
         parts.log.warn(
@@ -272,7 +278,9 @@ export async function createGateway(parts: GatewayParts): Promise<Gateway> {
             provider: provider.id,
             ...(own ? { baseUrl: withPath(own, provider) } : {}),
           }),
-          credentials: secret ? [{ id: environment?.key ?? 'environment', secret, weight: 1 }] : [],
+          credentials: secret
+            ? [{ id: variable, secret, weight: 1, health: health.key(provider.id, variable, secret) }]
+            : [],
           owner: 'environment',
         })
       } else if (provider.baseUrl?.startsWith('builtin:')) {
@@ -318,7 +326,7 @@ export async function createGateway(parts: GatewayParts): Promise<Gateway> {
         const state = stateOf(configuration, module)
         if (state.mode !== 'off') live.push(await start(module, state, living))
       }
-      return createSnapshot({ revision, configuration, live, upstreams, catalog })
+      return createSnapshot({ revision, configuration, live, upstreams, catalog, health })
     } catch (error) {
       for (const instance of live) if (instance.uses === 0) instance.stop()
       throw error
@@ -344,6 +352,7 @@ export async function createGateway(parts: GatewayParts): Promise<Gateway> {
     get snapshot() {
       return current
     },
+    health,
     modules,
     providers,
     store,

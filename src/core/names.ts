@@ -4,8 +4,18 @@
  * upstream id. Compiled once a snapshot; answers are remembered, so a request costs one map look-up.
  */
 import type { Catalog } from './catalog.ts'
-import { ONE_ATTEMPT, type Plan, type Target, TIMEOUTS, type Timeouts, type Upstream } from './exchange.ts'
-import type { AliasConfiguration, Configuration, TargetConfiguration } from './store.ts'
+import {
+  type FallbackReason,
+  ONE_ATTEMPT,
+  type Plan,
+  type Target,
+  TIMEOUTS,
+  type Timeouts,
+  type Upstream,
+} from './exchange.ts'
+import type { HealthBook } from './routing/health.ts'
+import { compileCap, compileRules } from './routing/rules.ts'
+import type { AliasConfiguration, Configuration, RouteConfiguration, TargetConfiguration } from './store.ts'
 
 export interface Names {
   /** Without aliases: core's own answer. Never empty-handed: `via: 'none'` has no targets. */
@@ -24,10 +34,18 @@ export interface ListedModel {
 
 const REMEMBERED = 10_000
 
+/** Waiting for the first content includes waiting for the head of a stream. */
+function timeoutsOf(base: Timeouts, own: Readonly<Record<string, number>> | undefined): Timeouts {
+  if (!own) return base
+  const all = { ...base, ...own }
+  return { ...all, headersStreamedMs: Math.min(all.headersStreamedMs, all.firstContentMs) }
+}
+
 export function compileNames(
   configuration: Configuration,
   upstreams: ReadonlyMap<string, Upstream>,
   catalog: Catalog,
+  health: HealthBook,
 ): Names {
   const remembered = new Map<string, Plan>()
   const plan = (via: Plan['via'], targets: readonly Target[], more: Partial<Plan> = {}): Plan => ({
@@ -38,22 +56,63 @@ export function compileNames(
     unsupported: 'drop',
     ...more,
   })
-  const target = (t: TargetConfiguration): Target[] => {
+  const targetOf = (upstream: Upstream, model: string): Target => ({
+    upstream,
+    model,
+    weight: 1,
+    health: health.target(upstream.id, model, upstream.baseUrl),
+  })
+  const configured = (t: TargetConfiguration, timeouts: Timeouts): Target[] => {
     const upstream = upstreams.get(t.upstream)
     if (!upstream) return []
-    const { weight = 1, defaults, overrides } = t
+    const { weight = 1, order, tags, defaults, overrides, maxPrice, continues } = t
+    const known = catalog.capabilitiesOf(t.model)
+    const capabilities = t.capabilities ? { ...known, ...t.capabilities } : known
     return [
-      { upstream, model: t.model, weight, ...(defaults ? { defaults } : {}), ...(overrides ? { overrides } : {}) },
+      {
+        ...targetOf(upstream, t.model),
+        weight,
+        ...(order === undefined ? {} : { order }),
+        ...(tags ? { tags } : {}),
+        ...(t.timeouts ? { timeouts: timeoutsOf(timeouts, t.timeouts) } : {}),
+        ...(Object.keys(capabilities).length > 0 ? { capabilities } : {}),
+        ...(maxPrice ? { maxPrice: compileCap(maxPrice) } : {}),
+        ...(continues ? { continues } : {}),
+        ...(defaults ? { defaults } : {}),
+        ...(overrides ? { overrides } : {}),
+      },
     ]
   }
 
+  function routed(route: RouteConfiguration): Plan {
+    const timeouts = timeoutsOf(TIMEOUTS, route.timeouts)
+    const targets = route.targets.flatMap((each) => configured(each, timeouts))
+    const [mirror] = route.mirror ? configured(route.mirror, timeouts) : []
+    const rules = compileRules(route, targets, mirror)
+    return plan('route', targets, {
+      timeouts,
+      unsupported: route.unsupported ?? 'drop',
+      ...(rules ? { rules } : {}),
+    })
+  }
+
   const routes = new Map<string, Plan>()
+  for (const [model, route] of Object.entries(configuration.routes)) routes.set(model, routed(route))
+  // Second, because a fallback may name any route; what that route would fall back to itself is not followed.
   for (const [model, route] of Object.entries(configuration.routes)) {
-    const timeouts: Timeouts = { ...TIMEOUTS, ...route.timeouts }
-    routes.set(
-      model,
-      plan('route', route.targets.flatMap(target), { timeouts, unsupported: route.unsupported ?? 'drop' }),
-    )
+    if (!route.fallbacks) continue
+    const own = routes.get(model) as Plan
+    const { contextWindow, contentPolicy, general } = route.fallbacks
+    const targets = [...own.targets]
+    const add = (names: readonly string[] = [], fallback: FallbackReason): void => {
+      for (const name of names) {
+        for (const t of resolve(name).targets) if (!t.fallback && name !== model) targets.push({ ...t, fallback })
+      }
+    }
+    add(contextWindow, 'context-window')
+    add(contentPolicy, 'content-policy')
+    add(general, 'general')
+    routes.set(model, { ...own, targets })
   }
 
   function takes(upstream: Upstream, model: string): boolean {
@@ -70,7 +129,7 @@ export function compileNames(
       else if (rank >= 0 && upstream.models === undefined) candidates.push({ rank, upstream })
     }
     candidates.sort((a, b) => a.rank - b.rank || (a.upstream.id < b.upstream.id ? -1 : 1))
-    return candidates.map(({ upstream }) => ({ upstream, model, weight: 1 }))
+    return candidates.map(({ upstream }) => targetOf(upstream, model))
   }
 
   function find(model: string): Plan {
@@ -81,7 +140,7 @@ export function compileNames(
       const upstream = upstreams.get(model.slice(0, slash))
       const rest = model.slice(slash + 1)
       if (upstream && rest && takes(upstream, rest)) {
-        return plan('upstream', [{ upstream, model: rest, weight: 1 }])
+        return plan('upstream', [targetOf(upstream, rest)])
       }
     }
     const targets = fromCatalog(model)

@@ -95,6 +95,11 @@ export async function route(p: Pipeline, x: Exchange, start: Plan): Promise<Plan
     const answer = guarded(hook, x, before, () => hook.run(x, before))
     const next = isPromise(answer) ? await answer : answer
     if (next === before) continue
+    if (next.targets === before.targets && !hook.observe) {
+      // Only how to go on was changed: that is the same for every exchange, and in the settings.
+      plan = next
+      continue
+    }
     const targets = next.targets.map((t) => `${t.upstream.id}/${t.model}`).join(', ')
     const decision = { phase: 'route', module: hook.id, decision: 'plan', reason: `${next.via}: ${targets}` }
     x.trace.push(hook.observe ? { ...decision, observed: true } : decision)

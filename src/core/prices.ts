@@ -7,7 +7,7 @@ import type { Bucket, Price, Rates } from './usage.ts'
 
 export interface Prices {
   /** Undefined: nobody knows. A price of zero is a price. */
-  of(target: Target, at: number): Price | undefined
+  of(target: Pick<Target, 'upstream' | 'model'>, at: number): Price | undefined
   /** The largest output that the model takes, where the catalog knows it. */
   outputLimitOf(model: string): number | undefined
 }

@@ -63,6 +63,8 @@ export interface Provider {
   /** What this vendor means by an error, where its status and code do not say it by the general rules. */
   readonly classify?: (status: number, complaint: UpstreamComplaint) => ErrorCode | undefined
   readonly quirks?: {
+    /** Reads the fields with which clients say where a request may go, and routes by them itself. */
+    readonly routes?: boolean
     /** The field that carries the output limit, where the vendor refuses the standard one. */
     readonly outputLimitField?: string
     /** Does not know `stream_options.include_usage` (it would answer 400). */

@@ -8,6 +8,7 @@ import type { Module } from './module.ts'
 import { compileNames, type Names } from './names.ts'
 import { compile, type Live, type Pipeline } from './pipeline.ts'
 import { compilePrices, type Prices } from './prices.ts'
+import type { HealthBook } from './routing/health.ts'
 import type { Configuration } from './store.ts'
 
 export interface Snapshot {
@@ -40,8 +41,9 @@ export function createSnapshot(parts: {
   readonly live: readonly Instance[]
   readonly upstreams: ReadonlyMap<string, Upstream>
   readonly catalog: Catalog
+  readonly health: HealthBook
 }): Snapshot {
-  const { revision, configuration, live, upstreams, catalog } = parts
+  const { revision, configuration, live, upstreams, catalog, health } = parts
   for (const instance of live) instance.uses++
   let inside = 0
   let retired = false
@@ -60,7 +62,7 @@ export function createSnapshot(parts: {
     live,
     upstreams,
     pipeline: compile(live),
-    names: compileNames(configuration, upstreams, catalog),
+    names: compileNames(configuration, upstreams, catalog, health),
     prices: compilePrices(configuration, catalog),
     enter() {
       inside++

@@ -2,9 +2,8 @@
  * The ports through which core and modules reach anything that outlives a request. store/local implements them with
  * SQLite; a cluster implementation will stand beside it. Times are milliseconds since 1970.
  */
-import type { Dimension, Directory } from './directory.ts'
-import type { Directory } from './directory.ts'
 import type { Capabilities } from './catalog.ts'
+import type { Dimension, Directory } from './directory.ts'
 import type { AttemptOutcome } from './exchange.ts'
 import type { Worker } from './module.ts'
 import type { NanoUsd } from './money.ts'

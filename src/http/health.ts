@@ -6,6 +6,7 @@ import type { Exchange } from '../core/exchange.ts'
 import type { Gateway } from '../core/gateway.ts'
 import { sentKey } from '../core/keys.ts'
 import type { Metrics } from '../core/module.ts'
+import type { TargetHealth } from '../core/routing/health.ts'
 import { inputTokens, outputTokens } from '../core/usage.ts'
 import { type Identity, judgeLocal } from './identity.ts'
 
@@ -37,6 +38,56 @@ export function health(app: FastifyInstance, parts: HealthParts): void {
     if (!known && judgeLocal(request.raw, parts.port()) !== 'local') throw failure('authentication_required')
     return reply.type(parts.registry.contentType).send(await parts.registry.metrics())
   })
+}
+
+/** How targets are doing, as series: only those that configuration names, never what a client may invent (A102). */
+export function targetMetrics(registry: Registry, gateway: Gateway, now: () => number): void {
+  const labelNames = ['upstream', 'model']
+  const each = (name: string, help: string, read: (health: TargetHealth) => number): void => {
+    new Gauge({
+      name,
+      help,
+      labelNames,
+      registers: [registry],
+      collect() {
+        this.reset()
+        for (const { upstream, model, health } of routedTargets(gateway)) this.set({ upstream, model }, read(health))
+      },
+    })
+  }
+  const states = { closed: 0, 'half-open': 0.5, open: 1 }
+  each(
+    'stockyard_target_out',
+    'Whether a target of a route is left alone: 1, or 0.5 while it is tried again.',
+    (h) => states[h.circuit.state(now())],
+  )
+  each('stockyard_target_in_flight', 'Calls that are running at a target of a route.', (h) => h.inFlight)
+  each('stockyard_target_first_token_ms', 'Time to the first token, averaged, peaks at once.', (h) =>
+    h.firstTokenMs(now()),
+  )
+  new Gauge({
+    name: 'stockyard_key_out',
+    help: 'Whether a key of an upstream is left alone: 1, or 0.5 while it is tried again.',
+    labelNames: ['upstream', 'credential'],
+    registers: [registry],
+    collect() {
+      this.reset()
+      for (const { upstream, id, circuit } of gateway.health.keys()) {
+        this.set({ upstream, credential: id }, states[circuit.state(now())])
+      }
+    },
+  })
+}
+
+function* routedTargets({ snapshot }: Gateway) {
+  const seen = new Set<TargetHealth>()
+  for (const name of Object.keys(snapshot.configuration.routes)) {
+    for (const { upstream, model, health } of snapshot.names.resolve(name).targets) {
+      if (seen.has(health)) continue
+      seen.add(health)
+      yield { upstream: upstream.id, model, health }
+    }
+  }
 }
 
 export function createMetrics(): { readonly registry: Registry; readonly metrics: Metrics; count(x: Exchange): void } {

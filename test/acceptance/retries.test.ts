@@ -6,12 +6,14 @@ import { type Running, runGateway } from '../running/index.ts'
 
 const calls = (gateway: Running): number => gateway.upstream.ledger.rows.length
 
-/** Quick, so that what is counted is what is tested. */
-const quick = (gateway: Running, more: object = {}) =>
-  gateway.admin('PUT', 'modules/failover', {
+/** Quick, and without a memory of earlier failures, so that what is counted is what is tested. */
+async function quick(gateway: Running, more: object = {}): Promise<void> {
+  await gateway.admin('PUT', 'modules/breakers', { mode: 'off' })
+  await gateway.admin('PUT', 'modules/failover', {
     mode: 'enforce',
     settings: { firstBackoffMs: 1, maxBackoffMs: 1, ...more },
   })
+}
 
 const chain = (gateway: Running, first: string, second: string) =>
   gateway.admin('PUT', 'routes/chain', {
@@ -58,7 +60,7 @@ for (const [behaviour, alone, withNext] of [
 test('A73: the settings bound all calls together, whatever the chain and the headers of clients say', async (t) => {
   const gateway = await runGateway(t, { upstreams: { one: 'openai', two: 'openai' } })
   await quick(gateway, { attempts: 3, attemptsPerTarget: 10 })
-  await chain(gateway, 'gpt-4o-mini+status=500', 'gpt-4o-mini')
+  await chain(gateway, 'gpt-4o-mini+status=500', 'gpt-4o-mini+status=500')
   const headers = { 'x-stainless-retry-count': '5', 'x-portkey-retry-count': '5', 'x-litellm-num-retries': '5' }
   const answer = await gateway.chat('chain', 'hello', { num_retries: 5 }, headers)
   assert.equal(answer.status, 500)

@@ -97,6 +97,10 @@ export class Circuit {
     this.#bad.fill(0)
   }
 
+  reset(): void {
+    this.#close()
+  }
+
   counts(now: number, windowMs: number): { readonly good: number; readonly bad: number } {
     const oldest = Math.floor((now * SLOTS) / windowMs) - SLOTS + 1
     let good = 0

@@ -26,7 +26,14 @@ export const OPERATORS = [
 export type Operator = (typeof OPERATORS)[number]
 
 /** Credentials are no criterion: a rule's outcome would tell them apart. */
-const SECRET_HEADERS = new Set(['authorization', 'proxy-authorization', 'cookie', 'x-api-key', 'api-key', 'x-goog-api-key'])
+const SECRET_HEADERS = new Set([
+  'authorization',
+  'proxy-authorization',
+  'cookie',
+  'x-api-key',
+  'api-key',
+  'x-goog-api-key',
+])
 
 type Reader = (x: Exchange, now: number) => JsonValue | undefined
 
@@ -125,7 +132,12 @@ export function compileCondition({ field, operator, value }: ConditionConfigurat
     case 'lt':
     case 'lte': {
       if (typeof value !== 'number' && typeof value !== 'string') wrong('a number or a text')
-      const holds = { gt: (d: number) => d > 0, gte: (d: number) => d >= 0, lt: (d: number) => d < 0, lte: (d: number) => d <= 0 }
+      const holds = {
+        gt: (d: number) => d > 0,
+        gte: (d: number) => d >= 0,
+        lt: (d: number) => d < 0,
+        lte: (d: number) => d <= 0,
+      }
       const test = holds[operator as 'gt']
       return (x, now) => some(read(x, now), (one) => test(compare(one, value as JsonValue)))
     }
@@ -134,7 +146,11 @@ export function compileCondition({ field, operator, value }: ConditionConfigurat
     case 'contains': {
       if (typeof value !== 'string' || value === '') wrong('a text')
       const text = value as string
-      const test = { prefix: (t: string) => t.startsWith(text), suffix: (t: string) => t.endsWith(text), contains: (t: string) => t.includes(text) }
+      const test = {
+        prefix: (t: string) => t.startsWith(text),
+        suffix: (t: string) => t.endsWith(text),
+        contains: (t: string) => t.includes(text),
+      }
       const holds = test[operator as 'prefix']
       return (x, now) => some(read(x, now), (one) => typeof one === 'string' && holds(one))
     }

@@ -45,6 +45,13 @@ export function contextFilter(x: Exchange): Filter {
 export const roomiest = (targets: readonly Target[]): Target | undefined =>
   [...targets].sort((a, b) => (abilities(b).contextTokens ?? 0) - (abilities(a).contextTokens ?? 0))[0]
 
+/** Whether a prompt that was too long for one may fit the other. */
+export function isRoomier(target: Target, than: Target | undefined): boolean {
+  const most = abilities(target).contextTokens
+  const less = than && abilities(than).contextTokens
+  return most !== undefined && less !== undefined && most > less
+}
+
 const MODALITY: Readonly<Partial<Record<Part['type'], Modality>>> = { image: 'image', audio: 'audio', file: 'document' }
 
 function modalitiesOf(x: Exchange): ReadonlySet<Modality> {

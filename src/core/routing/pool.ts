@@ -41,23 +41,25 @@ export function recoveryOf(target: Target, now: number): { readonly at: number; 
 
 /**
  * The key for the next attempt, by weight, or always the same for one conversation (prompt caches belong to accounts).
- * `spent` were tried by this exchange and failed. Undefined: none can serve now.
+ * `spent` were tried by this exchange and failed. Undefined: none can serve now. Not `judged`: circuits have no say.
  */
 export function keyFor(
   target: Target,
   now: number,
   spent: ReadonlySet<Credential> | undefined,
   affinity: string | undefined,
+  judged: boolean,
 ): Credential | undefined {
   const { credentials } = target.upstream
   if (credentials.length === 1) {
     const [only] = credentials as [Credential]
-    return canServe(only, target.model, now) ? only : undefined
+    if (spent?.has(only)) return undefined
+    return !judged || canServe(only, target.model, now) ? only : undefined
   }
   let best: Credential | undefined
   let lowest = Number.POSITIVE_INFINITY
   for (const key of credentials) {
-    if (spent?.has(key) || !canServe(key, target.model, now)) continue
+    if (spent?.has(key) || (judged && !canServe(key, target.model, now))) continue
     const chance = affinity === undefined ? Math.random() : shareOf(`${affinity}\n${key.id}`)
     const score = key.weight > 0 ? -Math.log(1 - chance) / key.weight : Number.MAX_VALUE
     if (score < lowest || best === undefined) {
@@ -68,8 +70,17 @@ export function keyFor(
   return best
 }
 
-/** Takes what `keyFor` saw: the one probe of a half-open circuit. False: somebody else took it meanwhile. */
-export function enterKey(key: Credential, model: string, now: number): boolean {
-  for (const circuit of circuitsOf(key, model)) if (circuit && !circuit.enter(now)) return false
+/** Takes what was seen to be free: the one probe of a half-open circuit. False: somebody else has it. */
+export function enter(target: Target, key: Credential | undefined, now: number): boolean {
+  if (!target.health.circuit.enter(now)) return false
+  if (!key) return true
+  const entered: Circuit[] = [target.health.circuit]
+  for (const circuit of circuitsOf(key, target.model)) {
+    if (circuit?.enter(now) === false) {
+      for (const each of entered) each.leave()
+      return false
+    }
+    if (circuit) entered.push(circuit)
+  }
   return true
 }

@@ -3,12 +3,20 @@
  * the client's wishes, filters, strategy, stickiness. Each step that decides something says so in the trace.
  */
 import { badRequest, failure } from '../errors.ts'
-import type { Exchange, Plan, Target } from '../exchange.ts'
+import type { Exchange, FallbackReason, Plan, Target } from '../exchange.ts'
 import { parseDollars } from '../money.ts'
 import type { PriceCapConfiguration, RouteConfiguration } from '../store.ts'
-import type { Price, PriceCap } from '../usage.ts'
+import type { PriceCap } from '../usage.ts'
 import { type Condition, compileCondition } from './conditions.ts'
-import { contextFilter, type Filter, modalityFilter, parameterFilter, priceFilter, roomiest, tagFilter } from './filters.ts'
+import {
+  contextFilter,
+  type Filter,
+  modalityFilter,
+  parameterFilter,
+  priceFilter,
+  roomiest,
+  tagFilter,
+} from './filters.ts'
 import type { Pins } from './health.ts'
 import { isUsable } from './pool.ts'
 import { affinityOf, personOf, type Sticky, shareOf } from './sticky.ts'
@@ -19,7 +27,11 @@ export interface RouteRules {
   readonly strategy: Strategy
   readonly strategyName: string
   readonly sticky?: Sticky
-  readonly conditional: readonly { readonly name: string; readonly when: readonly Condition[]; readonly use: readonly string[] }[]
+  readonly conditional: readonly {
+    readonly name: string
+    readonly when: readonly Condition[]
+    readonly use: readonly string[]
+  }[]
   readonly splits: readonly { readonly name: string; readonly percent: number; readonly use: readonly string[] }[]
   readonly mirror?: { readonly target: Target; readonly percent: number }
   readonly maxPrice?: PriceCap
@@ -31,7 +43,6 @@ export interface RouteRules {
 
 export interface RoutingPorts {
   readonly pins: Pins
-  priceOf(target: Target, at: number): Price | undefined
   now(): number
 }
 
@@ -43,6 +54,8 @@ export const compileCap = ({ input, output }: PriceCapConfiguration): PriceCap =
 /** Undefined for a plain list of targets: such a route costs nothing. Throws `invalid_request` for rules without sense. */
 export function compileRules(route: RouteConfiguration, targets: readonly Target[], mirror: Target | undefined) {
   const { strategy = 'priority', sticky, rules = [], splits = [], maxPrice, continuations = 0 } = route
+  // Targets that differ in what they can take have to be looked at; one alone, or equals, need not be.
+  const kinds = new Set(targets.map(({ capabilities }) => JSON.stringify(capabilities)))
   const plain =
     strategy === 'priority' &&
     !sticky &&
@@ -52,6 +65,7 @@ export function compileRules(route: RouteConfiguration, targets: readonly Target
     !maxPrice &&
     !route.requireParameters &&
     !continuations &&
+    kinds.size < 2 &&
     targets.every(isPlain)
   if (plain) return undefined
   if (splits.reduce((sum, { percent }) => sum + percent, 0) > 100) {
@@ -87,9 +101,7 @@ export function compileRules(route: RouteConfiguration, targets: readonly Target
   } satisfies RouteRules
 }
 
-/** Nothing about it has to be looked at before it is called, unless its window or its senses are known to be limited. */
-const isPlain = ({ order, maxPrice, capabilities }: Target): boolean =>
-  order === undefined && maxPrice === undefined && capabilities === undefined
+const isPlain = ({ order, maxPrice }: Target): boolean => order === undefined && maxPrice === undefined
 
 const PLAIN_RULES: RouteRules = {
   strategy: STRATEGIES.priority,
@@ -109,12 +121,17 @@ export function arrange(x: Exchange, plan: Plan, wishes: Wishes | undefined, por
   const now = ports.now()
   const say = (decision: string, reason: string): void =>
     void x.trace.push({ phase: 'route', module: '', decision, reason })
-  let targets = divided(x, selected(x, plan.targets, rules, now, say), rules, say)
-  targets = filtered(x, targets, rules, wishes, ports, now, say)
+  const own = plan.targets.filter(({ fallback }) => !fallback)
+  let targets = divided(x, selected(x, own, rules, now, say), rules, say)
+  const others = plan.targets.filter(({ fallback }) => fallback)
+  const fits = filterFor(x, rules, wishes, now, say)
+  const fallbacks = wishes?.noFallback ? [] : fits([...others, ...wished(x, plan, wishes, say)]).left
+  targets = chosen(x, targets, fallbacks, fits, wishes, say)
   const turn = dry ? rules.turn : rules.turn++
-  const strategy = wishes?.sort ? { price: STRATEGIES.cost, latency: STRATEGIES.latency, throughput: byThroughput }[wishes.sort] : rules.strategy
-  targets = ordered(targets, plan, now, (tier) => strategy(tier, { x, now, turn, priceOf: ports.priceOf }))
-  if (strategy !== STRATEGIES.priority) say(wishes?.sort ? 'client sort' : rules.strategyName, targets.map(nameOf).join(', '))
+  const strategy = wishes?.sort ? SORTS[wishes.sort] : rules.strategy
+  targets = ordered(targets, plan, now, (tier) => strategy(tier, { x, now, turn }))
+  if (strategy !== STRATEGIES.priority)
+    say(wishes?.sort ? 'client sort' : rules.strategyName, targets.map(nameOf).join(', '))
   if (wishes && wishes.order.length > 0) {
     const rank = (target: Target): number => {
       const at = wishes.order.findIndex((name) => isNamed(target, [name]))
@@ -124,14 +141,38 @@ export function arrange(x: Exchange, plan: Plan, wishes: Wishes | undefined, por
     say('client order', targets.map(nameOf).join(', '))
   }
   if (rules.sticky) targets = stuck(x, targets, plan, rules.sticky, ports, now, say)
-  const { fallbacks: _, ...alone } = plan
-  const retry = wishes?.noFallback ? { ...plan.retry, attempts: plan.retry.attemptsPerTarget } : plan.retry
-  return wishes?.noFallback ? { ...alone, targets: targets.slice(0, 1), retry } : { ...plan, targets }
+  if (!wishes?.noFallback) return { ...plan, targets: [...targets, ...fallbacks] }
+  return { ...plan, targets: targets.slice(0, 1), retry: { ...plan.retry, attempts: plan.retry.attemptsPerTarget } }
+}
+
+const SORTS = { price: STRATEGIES.cost, latency: STRATEGIES.latency, throughput: byThroughput } as const
+
+/** Other models a client wants tried: those it might have asked for in the first place. */
+function wished(x: Exchange, plan: Plan, wishes: Wishes | undefined, say: Say): readonly Target[] {
+  const found: Target[] = []
+  for (const model of wishes?.models ?? []) {
+    if (model === x.model) continue
+    if (x.principal?.mayAsk && !x.principal.mayAsk(model)) {
+      say('client model', `"${model.slice(0, 200)}" is not for this key`)
+      continue
+    }
+    for (const target of x.names.resolve(model).targets) {
+      if (!target.fallback && !plan.targets.includes(target)) found.push({ ...target, fallback: 'general' })
+    }
+  }
+  if (found.length > 0) say('client models', found.map(nameOf).join(', '))
+  return found
 }
 
 type Say = (decision: string, reason: string) => void
 
-function selected(x: Exchange, targets: readonly Target[], rules: RouteRules, now: number, say: Say): readonly Target[] {
+function selected(
+  x: Exchange,
+  targets: readonly Target[],
+  rules: RouteRules,
+  now: number,
+  say: Say,
+): readonly Target[] {
   const rule = rules.conditional.find(({ when }) => when.every((holds) => holds(x, now)))
   if (!rule) return targets
   const chosen = targets.filter(({ tags }) => tags?.some((tag) => rule.use.includes(tag)))
@@ -160,44 +201,68 @@ function divided(x: Exchange, targets: readonly Target[], rules: RouteRules, say
   return rest
 }
 
-function filtered(
-  x: Exchange,
+type Fits = (
   targets: readonly Target[],
-  rules: RouteRules,
-  wishes: Wishes | undefined,
-  ports: RoutingPorts,
-  now: number,
-  say: Say,
-): readonly Target[] {
-  const reasons: string[] = []
-  const keep = (from: readonly Target[], filter: Filter): readonly Target[] =>
-    from.filter((target) => {
-      const reason = filter(target)
-      if (reason === undefined) return true
-      reasons.push(`${nameOf(target)} ${reason}`)
-      say('left out', `${nameOf(target)} ${reason}`)
-      return false
-    })
-  let left = targets
+  more?: Filter,
+) => { readonly left: readonly Target[]; readonly reasons: readonly string[] }
+
+/** Everything that rules a target out before it is called, as one function. */
+function filterFor(x: Exchange, rules: RouteRules, wishes: Wishes | undefined, now: number, say: Say): Fits {
+  const filters: Filter[] = []
   if (wishes) {
-    const { only, ignore } = wishes
-    if (only.length > 0) left = keep(left, (t) => (isNamed(t, only) ? undefined : 'is not among those you named'))
-    if (ignore.length > 0) left = keep(left, (t) => (isNamed(t, ignore) ? 'is one that you ruled out' : undefined))
-    left = keep(left, tagFilter(wishes.tags, wishes.anyTags))
+    const { only, ignore, tags, anyTags } = wishes
+    if (only.length > 0) filters.push((t) => (isNamed(t, only) ? undefined : 'is not among those you named'))
+    if (ignore.length > 0) filters.push((t) => (isNamed(t, ignore) ? 'is one that you ruled out' : undefined))
+    if (tags.length + anyTags.length > 0) filters.push(tagFilter(tags, anyTags))
   }
   const caps = [rules.maxPrice, wishes?.maxPrice].filter((cap) => cap !== undefined)
-  left = keep(left, priceFilter(caps, (target) => ports.priceOf(target, now)))
-  if (rules.requireParameters || wishes?.requireParameters) left = keep(left, parameterFilter(x))
-  left = keep(left, modalityFilter(x))
+  filters.push(priceFilter(caps, (target) => x.prices.of(target, now)))
+  if (rules.requireParameters || wishes?.requireParameters) filters.push(parameterFilter(x))
+  filters.push(modalityFilter(x))
+  return (targets, more) => {
+    const reasons: string[] = []
+    const left = targets.filter((target) => {
+      for (const filter of more ? [more] : filters) {
+        const reason = filter(target)
+        if (reason === undefined) continue
+        reasons.push(`${nameOf(target)} ${reason}`)
+        say('left out', `${nameOf(target)} ${reason}`)
+        return false
+      }
+      return true
+    })
+    return { left, reasons }
+  }
+}
+
+/** The route's own targets that fit; for a prompt that is too long for all of them, those that are there for that. */
+function chosen(
+  x: Exchange,
+  targets: readonly Target[],
+  fallbacks: readonly Target[],
+  fits: Fits,
+  wishes: Wishes | undefined,
+  say: Say,
+): readonly Target[] {
+  const { left, reasons } = fits(targets)
   if (left.length === 0) {
     const problem = reasons.join('; ')
     if (wishes) throw badRequest(`No target of "${x.model.slice(0, 200)}" fits this request: ${problem}.`)
     throw failure('no_target', { problem }, undefined, { status: 400, blame: 'client' })
   }
-  const fitting = keep(left, contextFilter(x))
+  const context = contextFilter(x)
+  const short = fits(left, context).left
+  if (short.length > 0) return short
+  const longer = fallbacks.filter((target) => isFor(target, 'context-window') && context(target) === undefined)
+  if (longer.length > 0) {
+    say('context window', longer.map(nameOf).join(', '))
+    return longer
+  }
   const largest = roomiest(left)
-  return fitting.length > 0 || !largest ? fitting : [largest]
+  return largest ? [largest] : left
 }
+
+export const isFor = ({ fallback }: Target, reason: FallbackReason): boolean => fallback === reason
 
 /** Tier by tier; within each the strategy decides among those that can be called now, and the others come last. */
 function ordered(

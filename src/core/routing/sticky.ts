@@ -45,7 +45,8 @@ const READERS: Readonly<Record<StickyBy, (x: Exchange) => string | undefined>> =
 export function affinityOf(x: Exchange, { by }: Sticky): string | undefined {
   for (const kind of by) {
     const value = READERS[kind](x)
-    if (value !== undefined) return hash('sha1', `${kind}\n${x.principal?.scope ?? ''}\n${x.model}\n${value}`, 'base64url')
+    if (value !== undefined)
+      return hash('sha1', `${kind}\n${x.principal?.scope ?? ''}\n${x.model}\n${value}`, 'base64url')
   }
   return undefined
 }

@@ -4,19 +4,21 @@
  */
 import type { Exchange, Target } from '../exchange.ts'
 import type { StrategyName } from '../store.ts'
-import { costOf, type Price } from '../usage.ts'
+import { costOf } from '../usage.ts'
 
 export interface StrategyContext {
   readonly x: Exchange
   readonly now: number
   /** Moves on with each exchange of the route; for those that take turns. */
   readonly turn: number
-  priceOf(target: Target, at: number): Price | undefined
 }
 export type Strategy = (targets: readonly Target[], context: StrategyContext) => readonly Target[]
 
 const sortedBy = (targets: readonly Target[], score: (target: Target) => number): Target[] =>
-  targets.map((target) => ({ target, score: score(target) })).sort((a, b) => a.score - b.score).map((e) => e.target)
+  targets
+    .map((target) => ({ target, score: score(target) }))
+    .sort((a, b) => a.score - b.score)
+    .map((e) => e.target)
 
 /** By chance in proportion to the weights, without putting back. A weight of 0 is for when nothing else is left. */
 function weighted(targets: readonly Target[]): readonly Target[] {
@@ -42,7 +44,13 @@ function latency(targets: readonly Target[], { now }: StrategyContext): readonly
   const b = (a + 1 + Math.floor(Math.random() * (targets.length - 1))) % targets.length
   const [one, two] = [targets[a] as Target, targets[b] as Target]
   const first = latencyScore(one, now) <= latencyScore(two, now) ? one : two
-  return [first, ...sortedBy(targets.filter((t) => t !== first), (t) => latencyScore(t, now))]
+  return [
+    first,
+    ...sortedBy(
+      targets.filter((t) => t !== first),
+      (t) => latencyScore(t, now),
+    ),
+  ]
 }
 
 /** Equals are taken in random order, or the first of them would get everything. */
@@ -55,13 +63,12 @@ function usage(targets: readonly Target[], { now }: StrategyContext): readonly T
 }
 
 /** For this very request: its input as estimated, and the output it allows. Unknown prices come last. */
-function cost(targets: readonly Target[], { x, now, priceOf }: StrategyContext): readonly Target[] {
-  const asked = x.json.max_completion_tokens ?? x.json.max_output_tokens ?? x.json.max_tokens
-  const output = typeof asked === 'number' && asked > 0 ? Math.min(asked, 1_000_000) : 1_000
+function cost(targets: readonly Target[], { x, now }: StrategyContext): readonly Target[] {
+  const output = Math.floor(Math.min(Math.max(x.outputLimit ?? 1_000, 1), 1_000_000))
   return sortedBy(targets, (target) => {
-    const price = priceOf(target, now)
+    const price = x.prices.of(target, now)
     if (!price) return Number.MAX_VALUE
-    return Number(costOf({ source: 'estimated', input: x.inputEstimate, output: Math.floor(output) }, price))
+    return Number(costOf({ source: 'estimated', input: x.inputEstimate, output }, price))
   })
 }
 

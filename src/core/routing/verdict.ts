@@ -3,9 +3,10 @@
  * once; without a breaker only figures are learnt, and nothing is ever taken out.
  */
 import type { GatewayError } from '../errors.ts'
-import type { Attempt } from '../exchange.ts'
-import { outputTokens, inputTokens } from '../usage.ts'
+import type { Attempt, Target } from '../exchange.ts'
+import { inputTokens, outputTokens } from '../usage.ts'
 import type { BreakerPolicy } from './circuit.ts'
+import type { KeyHealth } from './health.ts'
 
 /** Mistakes of the client and of the gateway say nothing about the other side. */
 const TARGET_FAILS: ReadonlySet<string> = new Set([
@@ -33,12 +34,27 @@ export function began(attempt: Attempt, now: number): void {
 export function withdrawn({ target, key }: Attempt): void {
   target.health.inFlight--
   if (key) key.inFlight--
+  letGo(target, key)
 }
 
-export function ended(attempt: Attempt, error: GatewayError | undefined, policy: BreakerPolicy | undefined, now: number) {
+/** Gives back the probes that were taken for a call that said nothing, or was never made. */
+export function letGo(target: Target, key: KeyHealth | undefined): void {
+  target.health.circuit.leave()
+  if (!key) return
+  key.circuit.leave()
+  key.models.get(target.model)?.leave()
+}
+
+export function ended(
+  attempt: Attempt,
+  error: GatewayError | undefined,
+  policy: BreakerPolicy | undefined,
+  now: number,
+) {
   const { target, key, usage } = attempt
   const { health } = target
-  withdrawn(attempt)
+  health.inFlight--
+  if (key) key.inFlight--
   if (usage && usage.source !== 'none') {
     const tokens = inputTokens(usage) + outputTokens(usage)
     health.minute.use(now, tokens)
@@ -55,12 +71,11 @@ export function ended(attempt: Attempt, error: GatewayError | undefined, policy:
     }
     return
   }
-  health.circuit.leave()
-  key?.circuit.leave()
-  key?.models.get(target.model)?.leave()
-  if (given || error === undefined) return
-  health.failed(now, attempt.totalMs ?? 0)
-  if (policy) judge(attempt, error, policy, now)
+  if (!given && error !== undefined) {
+    if (TARGET_FAILS.has(error.code)) health.failed(now, attempt.totalMs ?? 0)
+    if (policy) judge(attempt, error, policy, now)
+  }
+  letGo(target, key)
 }
 
 const KEY_TROUBLE: ReadonlySet<string> = new Set(['upstream_credentials', 'upstream_quota', 'upstream_rate_limited'])

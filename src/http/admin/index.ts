@@ -15,11 +15,12 @@ import { configurationRoutes } from './configuration.ts'
 import { openApi } from './openapi.ts'
 import { operationRoutes } from './operations.ts'
 import type { AdminContext, CoreRoute } from './route.ts'
+import { targetRoutes } from './targets.ts'
 
 const COOKIE = 'stockyard_session'
 const SESSION_MS = 12 * 3_600_000
 
-export const coreRoutes: readonly CoreRoute[] = [...configurationRoutes, ...operationRoutes]
+export const coreRoutes: readonly CoreRoute[] = [...configurationRoutes, ...operationRoutes, ...targetRoutes]
 
 /** What the record of a change says about how it came to be. */
 function describe(request: FastifyRequest, requestId: string): Acting {

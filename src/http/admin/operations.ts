@@ -125,7 +125,7 @@ export const operationRoutes: readonly CoreRoute[] = [
           problem: 'Name an upstream that is configured, and the model as it is called there.',
         })
       }
-      const price = gateway.snapshot.prices.of({ upstream: target, model, weight: 1 }, now())
+      const price = gateway.snapshot.prices.of({ upstream: target, model }, now())
       if (!price) throw failure('not_found', { what: `price for ${upstream}/${model}; set one with PUT /api/prices` })
       const selection = {
         upstream: target.id,

@@ -1,10 +1,12 @@
 /** What administrators write, as schemas: the admin API, the configuration file and the docs all come from here. */
 import { Type } from 'typebox'
+import { OPERATORS } from '../../core/routing/conditions.ts'
 import { BUCKETS } from '../../core/usage.ts'
 
 const closed = { additionalProperties: false }
 const Json = Type.Record(Type.String(), Type.Unknown())
 const dollars = Type.String({ pattern: '^\\d{1,12}(\\.\\d{1,9})?$', description: 'Dollars, as a decimal string.' })
+const choice = <T extends string>(...values: readonly T[]) => Type.Union(values.map((value) => Type.Literal(value)))
 const milliseconds = Type.Integer({ minimum: 1, maximum: 86_400_000 })
 
 export const Mode = Type.Union([Type.Literal('off'), Type.Literal('observe'), Type.Literal('enforce')])
@@ -15,6 +17,16 @@ export const ModuleSecret = Type.Object({ secret: Type.String({ minLength: 1, ma
 const Headers = Type.Record(Type.String(), Type.String({ pattern: '^[\\t\\x20-\\x7e]*$' }), {
   propertyNames: Type.String({ pattern: '^[A-Za-z0-9-]+$' }),
 })
+
+/** What one key of several may be used for; above it the next key is taken. */
+const KeyLimits = Type.Object(
+  {
+    requestsPerMinute: Type.Optional(Type.Integer({ minimum: 1 })),
+    tokensPerMinute: Type.Optional(Type.Integer({ minimum: 1 })),
+    concurrent: Type.Optional(Type.Integer({ minimum: 1 })),
+  },
+  closed,
+)
 
 export const Upstream = Type.Object(
   {
@@ -28,6 +40,7 @@ export const Upstream = Type.Object(
             id: Type.String({ pattern: '^[\\w.-]{1,64}$' }),
             secret: Type.Optional(Type.String({ minLength: 1, description: 'Written, never read back.' })),
             weight: Type.Optional(Type.Number({ minimum: 0 })),
+            limits: Type.Optional(KeyLimits),
           },
           closed,
         ),
@@ -42,34 +55,110 @@ export const Upstream = Type.Object(
   closed,
 )
 
+const Timeouts = Type.Object(
+  {
+    connectMs: Type.Optional(milliseconds),
+    headersStreamedMs: Type.Optional(milliseconds),
+    headersUnstreamedMs: Type.Optional(milliseconds),
+    firstContentMs: Type.Optional(milliseconds),
+    idleMs: Type.Optional(milliseconds),
+    totalMs: Type.Optional(milliseconds),
+  },
+  closed,
+)
+const PriceCap = Type.Object(
+  { input: Type.Optional(dollars), output: Type.Optional(dollars) },
+  {
+    ...closed,
+    description: 'Dollars per million tokens; a target that costs more, or nobody knows what, is left out.',
+  },
+)
+const Capabilities = Type.Object(
+  {
+    contextTokens: Type.Optional(Type.Integer({ minimum: 1 })),
+    outputTokens: Type.Optional(Type.Integer({ minimum: 1 })),
+    input: Type.Optional(Type.Array(choice('text', 'image', 'audio', 'video', 'document'))),
+    refuses: Type.Optional(Type.Array(Type.String(), { description: 'Body fields that it answers with a 400.' })),
+  },
+  { ...closed, description: 'What this target can take, where the catalog does not know it or is wrong.' },
+)
+const tag = Type.String({ pattern: '^[\\w.:/-]{1,64}$' })
+const Use = Type.Array(tag, { minItems: 1, maxItems: 100, description: 'Targets with any of these tags.' })
+
 export const Target = Type.Object(
   {
     upstream: Type.String(),
     model: Type.String({ minLength: 1 }),
     weight: Type.Optional(Type.Number({ minimum: 0 })),
+    order: Type.Optional(
+      Type.Integer({ minimum: 0, maximum: 1_000, description: 'Asked only when all with a lower one have failed.' }),
+    ),
+    tags: Type.Optional(Type.Array(tag, { maxItems: 50 })),
+    timeouts: Type.Optional(Timeouts),
+    capabilities: Type.Optional(Capabilities),
+    maxPrice: Type.Optional(PriceCap),
+    continues: Type.Optional(
+      Type.Boolean({ description: 'Goes on from an answer that another target left unfinished.' }),
+    ),
     defaults: Type.Optional(Json),
     overrides: Type.Optional(Json),
   },
   closed,
 )
+const names = Type.Optional(Type.Array(Type.String({ minLength: 1 }), { maxItems: 20 }))
+const label = Type.Optional(Type.String({ minLength: 1, maxLength: 100 }))
 export const Route = Type.Object(
   {
-    strategy: Type.Optional(Type.Literal('priority')),
+    strategy: Type.Optional(choice('priority', 'weighted', 'round-robin', 'least-busy', 'latency', 'cost', 'usage')),
     targets: Type.Array(Target, { minItems: 1, maxItems: 100 }),
-    unsupported: Type.Optional(Type.Union([Type.Literal('reject'), Type.Literal('drop')])),
-    timeouts: Type.Optional(
+    sticky: Type.Optional(
       Type.Object(
         {
-          connectMs: Type.Optional(milliseconds),
-          headersStreamedMs: Type.Optional(milliseconds),
-          headersUnstreamedMs: Type.Optional(milliseconds),
-          firstContentMs: Type.Optional(milliseconds),
-          idleMs: Type.Optional(milliseconds),
-          totalMs: Type.Optional(milliseconds),
+          by: Type.Optional(
+            Type.Array(choice('session', 'prompt-cache-key', 'prefix', 'principal'), { minItems: 1, maxItems: 4 }),
+          ),
+          ttlSeconds: Type.Optional(Type.Integer({ minimum: 1, maximum: 604_800 })),
         },
-        closed,
+        { ...closed, description: 'Keeps a conversation where its beginning is in the prompt cache.' },
       ),
     ),
+    rules: Type.Optional(
+      Type.Array(
+        Type.Object(
+          {
+            name: label,
+            when: Type.Array(
+              Type.Object(
+                { field: Type.String(), operator: choice(...OPERATORS), value: Type.Optional(Type.Unknown()) },
+                closed,
+              ),
+              { maxItems: 20 },
+            ),
+            use: Use,
+          },
+          closed,
+        ),
+        { maxItems: 100, description: 'The first whose conditions all hold decides which targets are asked.' },
+      ),
+    ),
+    splits: Type.Optional(
+      Type.Array(Type.Object({ name: label, percent: Type.Number({ minimum: 0, maximum: 100 }), use: Use }, closed), {
+        maxItems: 20,
+        description: 'Shares of the traffic, the same for the same person each time.',
+      }),
+    ),
+    fallbacks: Type.Optional(
+      Type.Object(
+        { contextWindow: names, contentPolicy: names, general: names },
+        { ...closed, description: 'Other names to go to, by why the targets above cannot serve.' },
+      ),
+    ),
+    maxPrice: Type.Optional(PriceCap),
+    requireParameters: Type.Optional(
+      Type.Boolean({ description: 'Leaves out targets that would answer a field of the request with a 400.' }),
+    ),
+    unsupported: Type.Optional(choice('reject', 'drop')),
+    timeouts: Type.Optional(Timeouts),
   },
   closed,
 )
@@ -101,6 +190,7 @@ export const Prices = Type.Object({ prices: Type.Array(Price, { minItems: 1 }) }
 const FileCredential = {
   id: Type.String({ pattern: '^[\\w.-]{1,64}$' }),
   weight: Type.Optional(Type.Number({ minimum: 0 })),
+  limits: Type.Optional(KeyLimits),
 }
 /** A file names credentials; their secrets are set apart, by API or command, and never stand in it. */
 const FileUpstream = Type.Object(

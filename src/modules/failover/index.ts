@@ -3,6 +3,7 @@
  * layer: core follows the policy that this module puts into the plan, for streams until their first content.
  */
 import { Type } from 'typebox'
+import type { Plan } from '../../core/exchange.ts'
 import { defineModule } from '../../core/module.ts'
 
 const milliseconds = (value: number, maximum: number) => Type.Integer({ default: value, minimum: 0, maximum })
@@ -36,7 +37,18 @@ export default defineModule({
     { additionalProperties: false },
   ),
   check: (s) => (s.firstBackoffMs > s.maxBackoffMs ? ['firstBackoffMs must not exceed maxBackoffMs.'] : []),
-  start: (_, settings) => ({
-    route: (_, plan) => ({ ...plan, retry: settings }),
-  }),
+  start(_, retry) {
+    // Plans are as many as names; each is extended once.
+    const known = new WeakMap<Plan, Plan>()
+    return {
+      route(_, plan) {
+        let found = known.get(plan)
+        if (!found) {
+          found = { ...plan, retry }
+          known.set(plan, found)
+        }
+        return found
+      },
+    }
+  },
 })

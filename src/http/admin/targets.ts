@@ -1,0 +1,73 @@
+/** How targets and keys are doing, as the traffic has shown it: who is left alone, why, and until when. */
+import { type TObject, Type } from 'typebox'
+import type { Circuit } from '../../core/routing/circuit.ts'
+import type { CoreRoute } from './route.ts'
+
+const anything: TObject = Type.Object({}, { additionalProperties: true })
+
+function described(circuit: Circuit, now: number) {
+  const state = circuit.state(now)
+  if (state === 'closed') return { state }
+  const { at, reason } = circuit.recovery
+  return { state, reason, until: new Date(at).toISOString() }
+}
+
+export const targetRoutes: readonly CoreRoute[] = [
+  {
+    method: 'GET',
+    path: 'health/targets',
+    summary:
+      'Each target and key that was used: its breaker, calls in flight, first-token time, tokens of this minute.',
+    answer: anything,
+    example: {
+      targets: [{ upstream: 'first', model: 'gpt-4o-mini', state: 'closed', inFlight: 2, firstTokenMs: 412 }],
+      keys: [{ upstream: 'first', credential: 'main', state: 'open', reason: 'its key was refused' }],
+    },
+    handle({ gateway, now: clock }) {
+      const now = clock()
+      const targets = [...gateway.health.targets()].map((t) => {
+        const { good, bad } = t.circuit.counts(now, 30_000)
+        const p95 = t.firstTokenPercentile(0.95)
+        return {
+          upstream: t.upstream,
+          model: t.model,
+          ...described(t.circuit, now),
+          inFlight: t.inFlight,
+          recent: { answered: good, failed: bad },
+          firstTokenMs: Math.round(t.firstTokenMs(now)),
+          ...(p95 === undefined ? {} : { firstTokenP95Ms: Math.round(p95) }),
+          tokensPerSecond: Math.round(t.throughput),
+          tokensThisMinute: t.minute.tokens(now),
+        }
+      })
+      const keys = [...gateway.health.keys()].map((k) => ({
+        upstream: k.upstream,
+        credential: k.id,
+        ...described(k.circuit, now),
+        resting: [...k.models]
+          .filter(([, circuit]) => circuit.state(now) !== 'closed')
+          .map(([model, circuit]) => ({ model, ...described(circuit, now) })),
+        inFlight: k.inFlight,
+        requestsThisMinute: k.minute.requests(now),
+        tokensThisMinute: k.minute.tokens(now),
+      }))
+      return { targets, keys }
+    },
+  },
+  {
+    method: 'POST',
+    path: 'health/targets/reset',
+    summary: 'Forgets what was learnt of all targets and keys: each is asked again at once.',
+    answer: anything,
+    example: { reset: true },
+    handle({ gateway }, call) {
+      if (call.dry) return { dry: true }
+      for (const { circuit } of gateway.health.targets()) circuit.reset()
+      for (const { circuit, models } of gateway.health.keys()) {
+        circuit.reset()
+        models.clear()
+      }
+      return { reset: true }
+    },
+  },
+]
