@@ -5,7 +5,7 @@
 import { type AttemptPorts, bringsKey, callTarget, dialectFor } from './attempt.ts'
 import { openBooks, outcomeOf } from './books.ts'
 import { type Answer, asGatewayError, type DeliveryPorts, deliver } from './deliver.ts'
-import { failure, leftBy } from './errors.ts'
+import { failure, leftBy, type Refusal } from './errors.ts'
 import { type Exchange, ONE_ATTEMPT, type Plan, type Principal, type Target } from './exchange.ts'
 import type { Narrowed } from './module.ts'
 import { claim, pinned } from './objects.ts'
