@@ -1,5 +1,6 @@
 /**
- * OpenRouter. `http-referer` and `x-title` name the calling application in its rankings.
+ * OpenRouter. `http-referer` and `x-title` name the calling application in its rankings; `models` and `provider` say where
+ * it is to route a request.
  */
 import { defineProvider, sayings } from '../core/provider.ts'
 
@@ -17,6 +18,7 @@ export default defineProvider({
   models: '/models',
   catalog: 'openrouter',
   forward: ['http-referer', 'x-title'],
+  quirks: { routes: true },
   classify: sayings([
     [400, /is not a valid model ID/i, 'upstream_model_missing'],
     [403, /flagged|requires moderation/i, 'upstream_rejected'],

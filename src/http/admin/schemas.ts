@@ -97,9 +97,6 @@ export const Target = Type.Object(
     timeouts: Type.Optional(Timeouts),
     capabilities: Type.Optional(Capabilities),
     maxPrice: Type.Optional(PriceCap),
-    continues: Type.Optional(
-      Type.Boolean({ description: 'Goes on from an answer that another target left unfinished.' }),
-    ),
     defaults: Type.Optional(Json),
     overrides: Type.Optional(Json),
   },
