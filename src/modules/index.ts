@@ -6,5 +6,6 @@ import cache from './cache/index.ts'
 import failover from './failover/index.ts'
 import keys from './keys/index.ts'
 import logs from './logs/index.ts'
+import rateLimits from './rate-limits/index.ts'
 
-export const modules = [aliases, breakers, cache, failover, keys, logs] as const
+export const modules = [aliases, breakers, cache, failover, keys, logs, rateLimits] as const
