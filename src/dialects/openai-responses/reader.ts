@@ -168,7 +168,8 @@ export class ResponseReader implements StreamReader {
       }
       case 'reasoning': {
         const part = this.#parts++
-        events.push({ type: 'reasoning-start', part })
+        const id = wordOf(item.id)
+        events.push({ type: 'reasoning-start', part, ...asRest(id === undefined ? {} : { id }) })
         return { kind: 'reasoning', part, seen: new Set(), last: undefined, isDone: false }
       }
       case 'function_call':

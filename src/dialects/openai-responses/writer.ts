@@ -253,7 +253,7 @@ class ResponseWriter implements StreamWriter {
 
   #startReasoning(event: EventOf<'reasoning-start'>): string {
     const out = this.#closeMessage()
-    const item = this.#add('reasoning', undefined, {
+    const item = this.#add('reasoning', wordOf(ownRest(event.rest).id), {
       texts: [],
       own: {},
       redacted: event.redacted,
