@@ -137,8 +137,9 @@ async function start(options: ServeOptions, undo: (() => Promise<unknown>)[]): P
     count,
   )
   const running = new Set<AbortController>()
+  const bodyLimitBytes = options.bodyLimitBytes ?? BODY_LIMIT
   const app = createServer({
-    bodyLimitBytes: options.bodyLimitBytes ?? BODY_LIMIT,
+    bodyLimitBytes,
     dialects,
     nextId: ids,
     ...(options.tls ? { tls: options.tls } : {}),
@@ -146,6 +147,7 @@ async function start(options: ServeOptions, undo: (() => Promise<unknown>)[]): P
   dataPlane(app, {
     gateway,
     identity,
+    bodyLimitBytes,
     running,
     nextId: ids,
     draining: () => draining,

@@ -20,14 +20,20 @@ import { type TryPorts, tryEach } from './tries.ts'
 export interface EnginePorts extends AttemptPorts, DeliveryPorts {
   readonly ledger: Ledger
   readonly pins: Pins
-  /** Core's own answer to who asks, after the identity modules: the proxy key, or (without doubt) a local caller. Throws a 401 else. */
-  identify(x: Exchange, doubt: Refusal | undefined): Principal
   over(x: Exchange, snapshot: Snapshot): void
   fault(what: string, error: unknown): void
 }
 
+/** The door's part of an exchange. */
+export interface Arriving {
+  /** Core's own answer to who asks, after the identity modules: the proxy key, or (without doubt) a local caller. Throws a 401 else. */
+  identify(doubt: Refusal | undefined): Principal
+  /** Reads what the exchange lacks so far, its body. Throws what is wrong with it. */
+  receive(): Promise<void>
+}
+
 /** `signal` of the exchange ends it. Rejects with a GatewayError, after the books are closed. */
-export async function run(x: Exchange, snapshot: Snapshot, ports: EnginePorts): Promise<Answer> {
+export async function run(x: Exchange, arriving: Arriving, snapshot: Snapshot, ports: EnginePorts): Promise<Answer> {
   const { pipeline } = snapshot
   const books = openBooks(x, {
     ledger: ports.ledger,
@@ -37,7 +43,8 @@ export async function run(x: Exchange, snapshot: Snapshot, ports: EnginePorts): 
     fault: ports.fault,
   })
   try {
-    x.principal = await phases.whoAsks(pipeline, x, (doubt) => ports.identify(x, doubt))
+    x.principal = await phases.whoAsks(pipeline, x, (doubt) => arriving.identify(doubt))
+    await arriving.receive()
     if (x.refers) x.owned = claim(x, x.refers, ports.objects)
     x.plan = await planFor(x, snapshot, ports)
     const narrow = (by: Narrowed): void => {

@@ -6,7 +6,7 @@ import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import { type FastifyInstance, fastify } from 'fastify'
 import type { Dialect } from '../core/dialect.ts'
 import { failure, GatewayError } from '../core/errors.ts'
-import { writeError } from './data-plane.ts'
+import { writeError } from './answer.ts'
 import { withoutQueryKey } from './endpoints.ts'
 
 export interface ServerOptions {

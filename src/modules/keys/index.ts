@@ -67,9 +67,12 @@ export default defineModule({
       return access.principal
     }
 
-    /** Upstreams are known only once there is a plan. */
+    /** The model is known only with the body, upstreams only once there is a plan. */
     function route(x: { readonly principal?: Principal; readonly model: string }, plan: Plan): Plan {
-      const upstreams = x.principal && accesses.get(x.principal)?.upstreams
+      const access = x.principal && accesses.get(x.principal)
+      if (!access) return plan
+      checkModel(host, access, x.model)
+      const { upstreams } = access
       if (!upstreams || plan.targets.length === 0) return plan
       const targets = plan.targets.filter(({ upstream }) => upstreams(upstream.id))
       if (targets.length === plan.targets.length) return plan
@@ -90,16 +93,20 @@ export default defineModule({
 
 export type KeySettings = Static<typeof settings>
 
-function checkUse(host: Host, { principal, addresses, endpoints }: Access, x: Caller): void {
+function checkUse(host: Host, access: Access, x: Caller): void {
+  const { principal, addresses, endpoints } = access
   const refuse = (code: string, details: ErrorDetails) => host.refuse(code, { key: principal.id, ...details })
   if (!addresses.every((list) => list.has(x.peer))) refuse('key_address_not_allowed', { address: x.peer })
   const { operation, model } = x
   if (operation !== undefined && !(endpoints ? endpoints(operation) : !x.granted)) {
     refuse('key_endpoint_not_allowed', { endpoint: operation })
   }
-  if (model !== undefined && principal.mayAsk && !principal.mayAsk(model)) {
-    refuse('key_model_not_allowed', { model: model.slice(0, 200), param: 'model' })
-  }
+  if (model) checkModel(host, access, model)
+}
+
+function checkModel(host: Host, { principal }: Access, model: string): void {
+  if (!principal.mayAsk || principal.mayAsk(model)) return
+  host.refuse('key_model_not_allowed', { key: principal.id, model: model.slice(0, 200), param: 'model' })
 }
 
 const dateOf = (at: number | undefined): string => new Date(at ?? 0).toISOString()

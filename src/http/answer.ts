@@ -1,0 +1,145 @@
+/**
+ * What goes back to the client: the head with our own headers, a body or a stream as it comes, an error in the client's
+ * dialect wherever the answer has got to.
+ */
+import type { ServerResponse } from 'node:http'
+import type { Answer } from '../core/deliver.ts'
+import type { ClientSide } from '../core/dialect.ts'
+import { type GatewayError, Refusal } from '../core/errors.ts'
+import type { Ended, Exchange } from '../core/exchange.ts'
+import { formatDollars } from '../core/money.ts'
+import type { Snapshot } from '../core/snapshot.ts'
+import type { JsonArrayEnvelope } from '../wire/json-array.ts'
+import { addModuleHeaders } from './allowance.ts'
+
+/** A stream's head and its first ping go out after this long without content, and a ping after each further one. */
+const PING_MS = 15_000
+const JOINED_BODY = 16 * 1024
+
+export function head(
+  x: Exchange,
+  client: ClientSide,
+  snapshot: Snapshot,
+  answer: Answer | undefined,
+  contentType: string,
+): Record<string, string> {
+  const headers: Record<string, string> = { ...answer?.headers, 'content-type': contentType }
+  if (client.requestIdHeader !== undefined) headers[client.requestIdHeader] ??= x.id
+  headers['x-stockyard-request-id'] = x.id
+  headers['x-stockyard-revision'] = String(snapshot.revision)
+  headers['x-stockyard-model'] = headerSafe(x.model)
+  if (answer) {
+    headers['x-stockyard-upstream'] = answer.reply.target.upstream.id
+    headers['x-stockyard-attempts'] = String(x.attempts.length)
+  }
+  if (x.cache) headers['x-stockyard-cache'] = x.cache
+  if (x.cacheAgeSeconds !== undefined) headers.age = String(x.cacheAgeSeconds)
+  if (x.unsupported.size > 0) headers['x-stockyard-unsupported'] = headerSafe([...x.unsupported].join(', '))
+  if (contentType.startsWith('text/event-stream')) headers['cache-control'] = 'no-cache'
+  if (x.answerHeaders || x.allowance) addModuleHeaders(headers, x, client, Date.now())
+  return headers
+}
+const headerSafe = (text: string): string => text.slice(0, 1_000).replace(/[^\x20-\x7e]/g, '?')
+
+function booked(headers: Record<string, string>, ended: Ended): void {
+  if (!ended.unpriced) headers['x-stockyard-cost-usd'] = formatDollars(ended.cost)
+  headers['x-stockyard-overhead-ms'] = ended.overheadMs.toFixed(2)
+}
+
+export async function write(
+  out: ServerResponse,
+  x: Exchange,
+  client: ClientSide,
+  snapshot: Snapshot,
+  answer: Answer,
+  ping: Pinger | undefined,
+  envelope: JsonArrayEnvelope | undefined,
+) {
+  if (answer.kind === 'body') {
+    const headers = head(x, client, snapshot, answer, 'application/json')
+    booked(headers, answer.ended)
+    headers['content-length'] = String(answer.body.length)
+    out.writeHead(answer.status, headers)
+    // A short body as one-byte text joins the head in a single write; as a Buffer it would be a second one.
+    if (answer.body.length <= JOINED_BODY) out.end(answer.body.toString('latin1'), 'latin1')
+    else out.end(answer.body)
+    return
+  }
+  const type = envelope ? 'application/json' : answer.contentType
+  if (!out.headersSent) out.writeHead(answer.status, head(x, client, snapshot, answer, type))
+  for await (const buffers of answer.chunks) {
+    ping?.heard()
+    let flowing = true
+    for (const buffer of envelope ? buffers.flatMap((b) => envelope.take(b)) : buffers) flowing = out.write(buffer)
+    if (!flowing && !out.destroyed) await drained(out)
+    if (out.destroyed) break
+  }
+  out.end(envelope?.end())
+}
+
+function drained(out: ServerResponse): Promise<void> {
+  return new Promise((resolve) => {
+    const done = (): void => {
+      out.off('drain', done)
+      out.off('close', done)
+      resolve()
+    }
+    out.on('drain', done)
+    out.on('close', done)
+  })
+}
+
+export function writeError(
+  out: ServerResponse,
+  client: ClientSide,
+  error: GatewayError,
+  id: string,
+  snapshot: Snapshot | undefined,
+  ping?: Pinger,
+  x?: Exchange,
+  envelope?: JsonArrayEnvelope,
+): void {
+  ping?.stop()
+  if (out.destroyed || out.writableEnded) return
+  if (out.headersSent) {
+    const said = client.failStream(error, id)
+    out.end(envelope ? Buffer.concat([...envelope.take(Buffer.from(said)), Buffer.from(envelope.end())]) : said)
+    return
+  }
+  const body = Buffer.from(JSON.stringify(client.writeError(error, id)))
+  const headers: Record<string, string> = { ...error.details.headers, 'content-type': 'application/json' }
+  headers['content-length'] = String(body.length)
+  if (client.requestIdHeader !== undefined) headers[client.requestIdHeader] ??= id
+  headers['x-stockyard-request-id'] = id
+  if (snapshot) headers['x-stockyard-revision'] = String(snapshot.revision)
+  const last = x?.attempts.at(-1)
+  if (x && last) {
+    headers['x-stockyard-upstream'] = last.target.upstream.id
+    headers['x-stockyard-attempts'] = String(x.attempts.length)
+  }
+  const wait = error.details.retryAfterMs
+  if (wait !== undefined && wait <= 60_000 && headers['retry-after'] === undefined) {
+    headers['retry-after'] = String(Math.ceil(wait / 1_000))
+  }
+  if (x && (x.answerHeaders || x.allowance)) addModuleHeaders(headers, x, client, Date.now())
+  // Waiting so long is not for a client library to do: it would hang, and then ask again.
+  if (error.kind.final || (error instanceof Refusal && wait !== undefined && wait > 60_000))
+    headers['x-should-retry'] = 'false'
+  if (error.kind.status === 413 || error.kind.status === 408 || error.kind.status === 426) headers.connection = 'close'
+  out.writeHead(error.kind.status, headers)
+  out.end(body)
+}
+
+/** Keeps a silent stream alive for whatever stands between us and the client. Ticks only between whole events. */
+export interface Pinger {
+  heard(): void
+  stop(): void
+}
+export function pinger(out: ServerResponse, ping: string, headNow: () => Record<string, string>): Pinger {
+  const timer = setInterval(() => {
+    if (out.destroyed || out.writableEnded) return
+    if (!out.headersSent) out.writeHead(200, headNow())
+    if (!out.writableNeedDrain) out.write(ping)
+  }, PING_MS)
+  return { heard: () => void timer.refresh(), stop: () => clearInterval(timer) }
+}

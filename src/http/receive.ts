@@ -1,0 +1,68 @@
+/**
+ * Takes in the body of a request, once its caller is known: bounded by what really arrives, then judged. Whatever is
+ * wrong with it ends here and never reaches an upstream.
+ */
+import type { IncomingMessage } from 'node:http'
+import type { FieldType } from '../core/dialect.ts'
+import { badRequest, failure } from '../core/errors.ts'
+import type { JsonObject } from '../core/request.ts'
+
+export function wantJson(request: IncomingMessage): void {
+  const type = request.headers['content-type'] ?? ''
+  if (!/^application\/([\w.-]+\+)?json\s*(;|$)/i.test(type)) {
+    throw failure('unsupported_media_type', { sent: type.slice(0, 100), wanted: 'application/json' })
+  }
+}
+
+/** The whole body. Rejects with `request_too_large` as soon as that is certain. */
+export function collect(request: IncomingMessage, limit: number): Promise<Buffer> {
+  const { promise, resolve, reject } = Promise.withResolvers<Buffer>()
+  const tooLarge = (): void => {
+    request.off('data', take)
+    reject(failure('request_too_large', { limit }))
+  }
+  const pieces: Buffer[] = []
+  let bytes = 0
+  const take = (piece: Buffer): void => {
+    bytes += piece.length
+    pieces.push(piece)
+    if (bytes > limit) tooLarge()
+  }
+  if (Number(request.headers['content-length'] ?? 0) > limit) tooLarge()
+  else {
+    request.on('data', take)
+    request.on('end', () => resolve(pieces.length === 1 ? (pieces[0] as Buffer) : Buffer.concat(pieces, bytes)))
+    request.on('error', () => reject(failure('client_closed')))
+    request.on('close', () => reject(failure('client_closed')))
+  }
+  return promise
+}
+
+/** The fields that we read have the types that the dialect says, and stand once. */
+export function check(
+  json: JsonObject,
+  fields: readonly (readonly [string, FieldType])[],
+  duplicates: readonly string[],
+): void {
+  for (const [name, type] of fields) {
+    if (duplicates.includes(name)) throw badRequest(`"${name}" stands more than once in the request body.`, name)
+    const value = Object.hasOwn(json, name) ? json[name] : undefined
+    if (value === undefined || value === null) continue
+    const is = Array.isArray(value) ? 'array' : typeof value
+    const fits =
+      type === 'integer'
+        ? Number.isInteger(value)
+        : type === 'string|array'
+          ? is === 'string' || is === 'array'
+          : is === type
+    if (!fits)
+      throw badRequest(
+        `"${name}" must be ${type === 'string|array' ? 'a string or an array' : `of type ${type}`}, not ${is}.`,
+        name,
+      )
+  }
+  const { model } = json
+  if (typeof model !== 'string' || model.length === 0) throw badRequest('"model" must name a model.', 'model')
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is refused (T57)
+  if (/[\u0000-\u001f\u007f]/.test(model)) throw badRequest('"model" contains control characters.', 'model')
+}
