@@ -32,8 +32,11 @@ export function collect(request: IncomingMessage, limit: number): Promise<Buffer
   else {
     request.on('data', take)
     request.on('end', () => resolve(pieces.length === 1 ? (pieces[0] as Buffer) : Buffer.concat(pieces, bytes)))
-    request.on('error', () => reject(failure('client_closed')))
-    request.on('close', () => reject(failure('client_closed')))
+    const left = (): void => {
+      if (!request.complete) reject(failure('client_closed'))
+    }
+    request.on('error', left)
+    request.on('close', left)
   }
   return promise
 }
