@@ -89,7 +89,7 @@ const openaiResponses: Parser = {
     length: 'incomplete: max_output_tokens',
     'tool-calls': 'completed',
     'content-filter': 'incomplete: content_filter',
-    refusal: 'completed',
+    refusal: 'incomplete: content_filter',
     pause: 'completed',
     other: 'completed',
   },

@@ -30,7 +30,7 @@ export class ResponseFrame {
 
   get status(): 'completed' | 'incomplete' {
     const reason = this.#finish?.reason
-    return reason === 'length' || reason === 'content-filter' ? 'incomplete' : 'completed'
+    return reason === 'length' || reason === 'content-filter' || reason === 'refusal' ? 'incomplete' : 'completed'
   }
 
   running(): JsonObject {
