@@ -40,6 +40,8 @@ export interface Running {
     readonly key: string
     readonly headers: Record<string, string>
   }
+  /** As a local scraper reads them. */
+  metrics(): Promise<Answer>
   /** The ledger, row by row, as SQL sees it. */
   usage(groupBy?: string): Promise<readonly Record<string, unknown>[]>
   restart(): Promise<void>
@@ -105,6 +107,7 @@ export async function runGateway(t: Pick<TestContext, 'after'>, options: Running
       served.gateway.store.directory.change(change, (edit) => edit.insert('key', { ...draft, id }, proof))
       return { id, key, headers: { authorization: `Bearer ${key}` } }
     },
+    metrics: () => exchange(`${served.url}/metrics`, 'GET'),
     async usage(groupBy = 'model,upstream') {
       return (await running.admin('GET', `usage?groupBy=${groupBy}`)).rows
     },
