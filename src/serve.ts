@@ -16,7 +16,9 @@ import type { Snapshot } from './core/snapshot.ts'
 import { dialects as dialectList } from './dialects/index.ts'
 import { adminApi } from './http/admin/index.ts'
 import type { AdminStore } from './http/admin/route.ts'
-import { dataPlane } from './http/data-plane.ts'
+import { STALL_MS } from './http/answer.ts'
+import { type DataPlaneParts, dataPlane } from './http/data-plane.ts'
+import { createExplain } from './http/explain.ts'
 import { createMetrics, health, targetMetrics } from './http/health.ts'
 import { createIdentity, fingerprint, type Identity } from './http/identity.ts'
 import { models } from './http/models.ts'
@@ -40,6 +42,8 @@ export interface ServeOptions {
   readonly logLevel: string
   readonly tls?: { readonly cert: Buffer; readonly key: Buffer }
   readonly bodyLimitBytes?: number
+  /** How long a client may take nothing of its answer; a minute unless told. */
+  readonly stallMs?: number
   /** What an acknowledged ledger row survives: the end of the process (default), or of the power. */
   readonly durability?: 'process' | 'power-loss'
   /** The disk lost what it had accepted: the process must end with an error. */
@@ -144,13 +148,14 @@ async function start(options: ServeOptions, undo: (() => Promise<unknown>)[]): P
     nextId: ids,
     ...(options.tls ? { tls: options.tls } : {}),
   })
-  dataPlane(app, {
+  const doors: DataPlaneParts = {
     gateway,
     identity,
     bodyLimitBytes,
     running,
     nextId: ids,
     draining: () => draining,
+    stallMs: options.stallMs ?? STALL_MS,
     ports: {
       wire,
       dialects,
@@ -164,14 +169,24 @@ async function start(options: ServeOptions, undo: (() => Promise<unknown>)[]): P
       fault: (what, error) =>
         say.error(`fault in ${what}`, { error: error instanceof Error ? error.stack : String(error) }),
     },
-  })
+  }
+  dataPlane(app, doors)
   models(app, gateway, identity)
   const trouble = () => store.ledger.trouble
   targetMetrics(registry, gateway, now)
   health(app, { gateway, identity, registry, draining: () => draining, port: () => port, trouble })
   adminApi(
     app,
-    { gateway, identity, store: adminStoreOf(store), version: VERSION, startedAt: now(), now, nextId: ids },
+    {
+      gateway,
+      identity,
+      store: adminStoreOf(store),
+      version: VERSION,
+      startedAt: now(),
+      now,
+      nextId: ids,
+      explain: createExplain(doors),
+    },
     () => port,
   )
 

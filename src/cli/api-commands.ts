@@ -85,6 +85,52 @@ export function apiCommands(stockyard: Command, dataDir: () => Option): void {
     show(flags, answer, () => `route ${model} is gone`)
   })
 
+  own(stockyard, 'explain <model>', 'where a request would go, why, and what it would cost at most; nobody is called')
+    .option('--body <json>', 'the request, instead of a short question')
+    .option('--path <path>', 'the endpoint', '/v1/chat/completions')
+    .option('--header <name: value...>', 'headers of the request')
+    .option('--key-env <variable>', 'as if it were sent with the key in this variable')
+    .action(
+      async (
+        model: string,
+        flags: ClientFlags & { body?: string; path: string; header?: string[]; keyEnv?: string },
+      ) => {
+        const asked = flags.body === undefined ? { messages: [{ role: 'user', content: 'Hello' }] } : parse(flags.body)
+        const headers = Object.fromEntries(
+          (flags.header ?? []).map((line) => {
+            const colon = line.indexOf(':')
+            if (colon < 1) fail(`"${line}" is not name: value`)
+            return [line.slice(0, colon).trim(), line.slice(colon + 1).trim()]
+          }),
+        )
+        const key = flags.keyEnv === undefined ? undefined : process.env[flags.keyEnv]
+        if (flags.keyEnv !== undefined && !key) fail(`${flags.keyEnv} is not set`)
+        const body = { ...(asked as object), model }
+        const answer = (await call(flags, 'POST', 'explain', {
+          path: flags.path,
+          body,
+          headers,
+          ...(key ? { key } : {}),
+        })) as Row & { trace: Row[]; plan?: { targets: Row[] }; refused?: Row }
+        show(flags, answer, () =>
+          [
+            table(answer.trace, ['phase', 'module', 'decision', 'reason']),
+            '',
+            answer.refused
+              ? `refused: ${answer.refused.status} ${answer.refused.code}: ${answer.refused.message}`
+              : table(
+                  (answer.plan?.targets ?? []).map((t) => ({
+                    ...t,
+                    rests: (t.rests as Row | undefined)?.reason,
+                    atMostUsd: (t.price as Row | null)?.atMostUsd,
+                  })),
+                  ['upstream', 'model', 'fallback', 'rests', 'atMostUsd'],
+                ),
+          ].join('\n'),
+        )
+      },
+    )
+
   own(stockyard, 'logs', 'the newest exchanges')
     .option('--follow', 'go on with what comes')
     .option('--limit <n>', 'how many', '20')

@@ -10,6 +10,7 @@ import { type Exchange, ONE_ATTEMPT, type Plan, type Principal, type Target } fr
 import type { Narrowed } from './module.ts'
 import { claim, pinned } from './objects.ts'
 import * as phases from './pipeline.ts'
+import { clientTimeoutMs } from './routing/deadline.ts'
 import type { Pins } from './routing/health.ts'
 import { arrange } from './routing/rules.ts'
 import { wishesOf } from './routing/wishes.ts'
@@ -111,12 +112,14 @@ export async function planFor(
   const wishes = able.every(({ upstream }) => upstream.provider.quirks?.routes) ? undefined : wishesOf(x)
   if (wishes && wishes.fields.length > 0) x.ownFields = wishes.fields
   const arranged = found.rules || wishes ? arrange(x, found, wishes, ports, dry) : found
+  const patienceMs = clientTimeoutMs(x)
+  if (patienceMs !== undefined) x.deadline = x.started + Math.min(patienceMs, arranged.timeouts.totalMs)
   // Without a module that says how to go on, the first target is the only one.
   if (arranged.retry !== ONE_ATTEMPT || arranged.targets.length === 1) return arranged
   return { ...arranged, targets: arranged.targets.slice(0, 1) }
 }
 
-function narrowed(x: Exchange, plan: Plan, by: Narrowed, ports: Pick<EnginePorts, 'dialects'>): Plan {
+export function narrowed(x: Exchange, plan: Plan, by: Narrowed, ports: Pick<EnginePorts, 'dialects'>): Plan {
   let { targets } = plan
   if (by.dropTargets) targets = targets.filter((t) => !by.dropTargets?.includes(t))
   const most = by.maxOutputTokens

@@ -52,6 +52,7 @@ export async function write(
   client: ClientSide,
   snapshot: Snapshot,
   answer: Answer,
+  stallMs: number,
   ping: Pinger | undefined,
   envelope: JsonArrayEnvelope | undefined,
 ) {
@@ -62,7 +63,10 @@ export async function write(
     out.writeHead(answer.status, headers)
     // A short body as one-byte text joins the head in a single write; as a Buffer it would be a second one.
     if (answer.body.length <= JOINED_BODY) out.end(answer.body.toString('latin1'), 'latin1')
-    else out.end(answer.body)
+    else {
+      out.end(answer.body)
+      if (!out.writableFinished) await written(out, stallMs, 'finish')
+    }
     return
   }
   const type = envelope ? 'application/json' : answer.contentType
@@ -71,23 +75,34 @@ export async function write(
     ping?.heard()
     let flowing = true
     for (const buffer of envelope ? buffers.flatMap((b) => envelope.take(b)) : buffers) flowing = out.write(buffer)
-    if (!flowing && !out.destroyed) await drained(out)
+    if (!flowing && !out.destroyed) await written(out, stallMs, 'drain')
     if (out.destroyed) break
   }
   out.end(envelope?.end())
 }
 
-function drained(out: ServerResponse): Promise<void> {
+/** T54: a reader that takes nothing for so long is cut off; what it asked for is settled as if it had left. */
+export const STALL_MS = 60_000
+
+function written(out: ServerResponse, stallMs: number, event: 'drain' | 'finish'): Promise<void> {
   return new Promise((resolve) => {
+    let left = unwritten(out)
+    const timer = setInterval(() => {
+      const now = unwritten(out)
+      if (now >= left) out.destroy()
+      left = now
+    }, stallMs)
     const done = (): void => {
-      out.off('drain', done)
+      clearInterval(timer)
+      out.off(event, done)
       out.off('close', done)
       resolve()
     }
-    out.on('drain', done)
+    out.on(event, done)
     out.on('close', done)
   })
 }
+const unwritten = (out: ServerResponse): number => out.socket?.writableLength ?? out.writableLength
 
 export function writeError(
   out: ServerResponse,

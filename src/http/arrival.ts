@@ -55,7 +55,9 @@ export class Arrival implements Exchange {
   owned?: readonly OwnedObject[]
   scopes?: Scopes
   plan?: Plan
+  affinity?: { readonly name: string; readonly ttlMs: number }
   ownFields?: readonly string[]
+  deadline?: number
   transformed?: ModelRequest
   answerHeaders?: Record<string, string>
   allowance?: Allowance
@@ -98,7 +100,10 @@ export class Arrival implements Exchange {
   }
 
   request(): ModelRequest {
-    this.#read ??= this.#client.readRequest(this.json)
+    this.#read ??= this.#client.readRequest(this.ownFields ? without(this.json, this.ownFields) : this.json)
     return this.#read
   }
 }
+
+const without = (json: JsonObject, names: readonly string[]): JsonObject =>
+  Object.fromEntries(Object.entries(json).filter(([name]) => !names.includes(name)))

@@ -26,6 +26,8 @@ export interface DataPlaneParts {
   readonly running: Set<AbortController>
   nextId(): string
   readonly draining: () => boolean
+  /** How long a client may take nothing of its answer. */
+  readonly stallMs: number
 }
 
 export function dataPlane(app: FastifyInstance, parts: DataPlaneParts): void {
@@ -93,7 +95,7 @@ function createDoor(parts: DataPlaneParts, dialect: Dialect): Door {
       if (parts.draining()) throw failure('shutting_down')
       const identify = (doubt: Refusal | undefined) => parts.identity.identify(request, doubt)
       const answer = await run(x, { identify, receive }, snapshot, parts.ports)
-      await write(out, x, client, snapshot, answer, ping, envelope)
+      await write(out, x, client, snapshot, answer, parts.stallMs, ping, envelope)
     } catch (error) {
       writeError(out, client, asGatewayError(error, x), x.id, snapshot, ping, x, envelope)
     } finally {

@@ -52,6 +52,7 @@ export interface RunningOptions {
   /** Upstreams of the scripted provider to configure: id → provider id. */
   readonly upstreams?: Readonly<Record<string, string>>
   readonly bodyLimitBytes?: number
+  readonly stallMs?: number
   readonly extraModules?: readonly Module[]
 }
 
@@ -71,6 +72,7 @@ export async function runGateway(t: Pick<TestContext, 'after'>, options: Running
       workerUrl: new URL('../../src/store/local/worker.ts', import.meta.url),
       environment: { STOCKYARD_ADMIN_KEY: adminKey, ...options.environment },
       ...(options.extraModules ? { extraModules: options.extraModules } : {}),
+      ...(options.stallMs ? { stallMs: options.stallMs } : {}),
       ...(options.bodyLimitBytes ? { bodyLimitBytes: options.bodyLimitBytes } : {}),
     })
   let served = await start()

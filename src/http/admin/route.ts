@@ -6,6 +6,7 @@ import type { TObject } from 'typebox'
 import type { Gateway } from '../../core/gateway.ts'
 import type { AdminCall, Awaitable } from '../../core/module.ts'
 import type { Price } from '../../core/usage.ts'
+import type { Asked } from '../explain.ts'
 import type { Identity } from '../identity.ts'
 
 /** What administrators may ask of the store beyond core's port; main hands it in. Money as decimal strings of dollars. */
@@ -41,6 +42,7 @@ export interface AdminContext {
   readonly version: string
   readonly startedAt: number
   now(): number
+  explain(asked: Asked): Promise<object>
   /** A new request id. */
   nextId(): string
 }

@@ -1,8 +1,18 @@
 /** How targets and keys are doing, as the traffic has shown it: who is left alone, why, and until when. */
 import { type TObject, Type } from 'typebox'
 import type { Circuit } from '../../core/routing/circuit.ts'
+import { parseStrict } from '../../core/settings.ts'
 import type { CoreRoute } from './route.ts'
 
+const Explain = Type.Object(
+  {
+    path: Type.Optional(Type.String({ description: 'The endpoint; `/v1/chat/completions` if not said.' })),
+    body: Type.Object({}, { additionalProperties: true, description: 'The request as a client would send it.' }),
+    headers: Type.Optional(Type.Record(Type.String(), Type.String())),
+    key: Type.Optional(Type.String({ description: 'As if it had been sent with this key.' })),
+  },
+  { additionalProperties: false },
+)
 const anything: TObject = Type.Object({}, { additionalProperties: true })
 
 function described(circuit: Circuit, now: number) {
@@ -53,6 +63,15 @@ export const targetRoutes: readonly CoreRoute[] = [
       }))
       return { targets, keys }
     },
+  },
+  {
+    method: 'POST',
+    path: 'explain',
+    summary: 'Where a request would go, why, and what it would cost at most. Nobody is called, nothing is taken.',
+    body: Explain,
+    answer: anything,
+    example: { body: { model: 'gpt-4o-mini', messages: [{ role: 'user', content: 'Hello' }] } },
+    handle: ({ explain }, call) => explain(parseStrict(Explain, call.body)),
   },
   {
     method: 'POST',
