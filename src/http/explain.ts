@@ -34,7 +34,11 @@ export function createExplain(parts: DataPlaneParts) {
     const { snapshot } = gateway
     const leave = snapshot.enter()
     try {
-      const request = { url: path, headers: named, socket: { remoteAddress: '127.0.0.1' } } as unknown as IncomingMessage
+      const request = {
+        url: path,
+        headers: named,
+        socket: { remoteAddress: '127.0.0.1' },
+      } as unknown as IncomingMessage
       const { signal } = new AbortController()
       const x = new Arrival({ id: parts.nextId(), arrivedAt: ports.now(), request, dialect, snapshot, signal })
       x.received(bytes, json, scan)
