@@ -6,96 +6,84 @@ import type { GatewayError } from './errors.ts'
 import { Refusal } from './errors.ts'
 import { worstCase } from './estimate.ts'
 import type { Attempt, AttemptOutcome, Ended, Exchange, Outcome, Target } from './exchange.ts'
-import type { Hold } from './module.ts'
+import type { Awaitable, Hold } from './module.ts'
 import { nanoUsdOf, ZERO } from './money.ts'
 import type { ReplyFacts } from './reply.ts'
 import { began, ended as learn, withdrawn } from './routing/verdict.ts'
 import { scopesOf } from './scopes.ts'
-import type { Ledger, LedgerScope } from './store.ts'
+import type { Ledger, LedgerRow, LedgerScope } from './store.ts'
 import type { Seat } from './tries.ts'
 import { addUsage, costOf, estimateTokens, NO_USAGE, type Usage } from './usage.ts'
 
+/** Of one snapshot: what all exchanges under it share. */
 export interface BooksPorts {
   readonly ledger: Ledger
   now(): number
-  settle(x: Exchange): Promise<void>
+  settle(x: Exchange): Awaitable<void>
   /** The exchange is over and booked: may be recorded. */
   over(x: Exchange): void
   fault(what: string, error: unknown): void
 }
 
-export interface Books {
-  readonly holds: Hold[]
-  /** Resolves when the `opened` row is durable: only then may bytes go upstream. */
-  open(seat: Seat, credential: string | undefined): Promise<Attempt>
-  /** How to let go of an attempt that is still running when the exchange is over. It must close the attempt. */
-  onEnd(attempt: Attempt, letGo: (outcome: AttemptOutcome) => void): void
-  /** Books what the attempt used. Later calls for the same attempt do nothing. */
-  close(attempt: Attempt, outcome: AttemptOutcome, facts: ReplyFacts | undefined, error?: GatewayError): void
-  /** A reply that was served from what was kept. */
-  hit(target: Target, usage: Usage): void
-  /** Resolves when all of it is durable and every hold is closed. Later calls wait for the first. */
-  finish(outcome: Outcome, status: number, error?: GatewayError): Promise<Ended>
-}
+/** How to let go of an attempt that is still running when the exchange is over. It must close the attempt. */
+type LetGo = (outcome: AttemptOutcome) => void
 
-export function openBooks(x: Exchange, ports: BooksPorts): Books {
-  const { ledger } = ports
-  const holds: Hold[] = []
-  const pending: Promise<void>[] = []
-  const letGo = new Map<Attempt, (outcome: AttemptOutcome) => void>()
-  let running = 0
-  let allClosed: (() => void) | undefined
-  let finishing: Promise<Ended> | undefined
-  let unpriced = false
+export class Books {
+  readonly holds: Hold[] = []
+  readonly #x: Exchange
+  readonly #ports: BooksPorts
+  /** Rows that the end of the answer waits for. */
+  #pending: Promise<void>[] = []
+  #letGo: Map<Attempt, LetGo> | undefined
+  #running = 0
+  #allClosed: (() => void) | undefined
+  #finishing: Promise<Ended> | undefined
+  #unpriced = false
 
-  const scope = (target: Target): LedgerScope => {
-    const { organization, team, user, endUser, tags } = scopesOf(x)
-    return {
-      exchange: x.id,
-      revision: x.revision,
-      principal: x.principal?.id ?? 'unknown',
-      ...(organization === undefined ? {} : { organization }),
-      ...(team === undefined ? {} : { team }),
-      ...(user === undefined ? {} : { user }),
-      ...(endUser === undefined ? {} : { endUser }),
-      ...(tags.length === 0 ? {} : { tags }),
-      model: x.model,
-      upstream: target.upstream.id,
-      provider: target.upstream.provider.id,
-      upstreamModel: target.model,
-    }
+  constructor(x: Exchange, ports: BooksPorts) {
+    this.#x = x
+    this.#ports = ports
   }
 
-  async function open(seat: Seat, credential: string | undefined): Promise<Attempt> {
+  /** Resolves when the `opened` row is durable: only then may bytes go upstream. */
+  async open(seat: Seat, credential: string | undefined): Promise<Attempt> {
     const { target, key } = seat
-    const at = ports.now()
+    const at = this.#ports.now()
     const attempt: Attempt = {
-      id: ledger.nextId(),
-      number: x.attempts.length + 1,
+      id: this.#ports.ledger.nextId(),
+      number: this.#x.attempts.length + 1,
       target,
       credential,
       ...(key ? { key: key.health } : {}),
       startedAt: at,
-      held: worstCase(x, target, at) ?? ZERO,
+      held: worstCase(this.#x, target, at) ?? ZERO,
     }
-    x.attempts.push(attempt)
-    running++
+    this.#x.attempts.push(attempt)
+    this.#running++
     seat.taken = true
     began(attempt, at)
     try {
-      await ledger.append({ kind: 'opened', attempt: attempt.id, at, held: attempt.held, ...scope(target) })
+      const row = { kind: 'opened', attempt: attempt.id, at, held: attempt.held, ...scopeOf(this.#x, target) } as const
+      await this.#ports.ledger.append(row)
     } catch (error) {
       attempt.outcome = 'cancelled'
       withdrawn(attempt)
-      done(attempt)
+      this.#done(attempt)
       throw error
     }
     return attempt
   }
 
-  function close(attempt: Attempt, outcome: AttemptOutcome, facts: ReplyFacts | undefined, error?: GatewayError): void {
+  onEnd(attempt: Attempt, letGo: LetGo): void {
+    this.#letGo ??= new Map()
+    this.#letGo.set(attempt, letGo)
+  }
+
+  /** Books what the attempt used. Later calls for the same attempt do nothing. */
+  close(attempt: Attempt, outcome: AttemptOutcome, facts: ReplyFacts | undefined, error?: GatewayError): void {
     if (attempt.outcome) return
-    const at = ports.now()
+    const x = this.#x
+    const at = this.#ports.now()
     attempt.outcome = outcome
     if (error) attempt.error = error
     if (facts?.finish) attempt.finish = facts.finish
@@ -105,13 +93,13 @@ export function openBooks(x: Exchange, ports: BooksPorts): Books {
     const price = x.prices.of(attempt.target, attempt.startedAt)
     attempt.usage = usage
     attempt.cost = price && usage.source !== 'none' ? costOf(usage, price) : ZERO
-    if (!price && usage.source !== 'none') unpriced = true
+    if (!price && usage.source !== 'none') this.#unpriced = true
     learn(attempt, error, x.plan?.breaker, at)
-    const row = ledger.append({
+    this.#write({
       kind: 'closed',
       attempt: attempt.id,
       at,
-      ...scope(attempt.target),
+      ...scopeOf(x, attempt.target),
       usage,
       cost: attempt.cost,
       ...(price ? { priceVersion: price.version } : {}),
@@ -121,27 +109,38 @@ export function openBooks(x: Exchange, ports: BooksPorts): Books {
       ...(attempt.servedModel === undefined ? {} : { servedModel: attempt.servedModel }),
       ...(attempt.upstreamRequestId === undefined ? {} : { upstreamRequestId: attempt.upstreamRequestId }),
     })
-    row.catch((reason) => ports.fault('ledger', reason))
-    pending.push(row)
-    done(attempt)
+    this.#done(attempt)
   }
 
-  function done(attempt: Attempt): void {
-    letGo.delete(attempt)
-    running--
-    if (running === 0) allClosed?.()
+  /** A reply that was served from what was kept. */
+  hit(target: Target, usage: Usage): void {
+    const { ledger, now } = this.#ports
+    this.#write({ kind: 'hit', attempt: ledger.nextId(), at: now(), usage, ...scopeOf(this.#x, target) })
   }
 
-  function hit(target: Target, usage: Usage): void {
-    const row = ledger.append({ kind: 'hit', attempt: ledger.nextId(), at: ports.now(), usage, ...scope(target) })
-    row.catch((reason) => ports.fault('ledger', reason))
-    pending.push(row)
+  /** Resolves when all of it is durable and every hold is closed. Later calls wait for the first. */
+  finish(outcome: Outcome, status: number, error?: GatewayError): Promise<Ended> {
+    this.#finishing ??= this.#conclude(outcome, status, error)
+    return this.#finishing
   }
 
-  async function conclude(outcome: Outcome, status: number, error?: GatewayError): Promise<Ended> {
-    for (const end of [...letGo.values()]) end(outcome === 'client_cancel' ? 'client_cancel' : 'cancelled')
+  #write(row: LedgerRow): void {
+    this.#pending.push(this.#ports.ledger.append(row))
+  }
+
+  #done(attempt: Attempt): void {
+    this.#letGo?.delete(attempt)
+    this.#running--
+    if (this.#running === 0) this.#allClosed?.()
+  }
+
+  async #conclude(outcome: Outcome, status: number, error?: GatewayError): Promise<Ended> {
+    const x = this.#x
+    if (this.#letGo) {
+      for (const end of [...this.#letGo.values()]) end(outcome === 'client_cancel' ? 'client_cancel' : 'cancelled')
+    }
     // An attempt that outlives its client (a shared one) is still booked to whoever started it.
-    if (running > 0) await new Promise<void>((resolve) => (allClosed = resolve))
+    if (this.#running > 0) await new Promise<void>((resolve) => (this.#allClosed = resolve))
     let usage: Usage = NO_USAGE
     let cost = 0n
     let waited = 0
@@ -150,7 +149,12 @@ export function openBooks(x: Exchange, ports: BooksPorts): Books {
       cost += attempt.cost ?? 0n
       waited += attempt.totalMs ?? 0
     }
-    if (pending.length > 0) await Promise.all(pending)
+    try {
+      for (const row of this.#pending) await row
+    } catch (reason) {
+      this.#ports.fault('ledger', reason)
+      throw reason
+    }
     const totalMs = performance.now() - x.started
     const firstContentMs = x.attempts.at(-1)?.firstContentMs
     const ended: Ended = {
@@ -159,36 +163,43 @@ export function openBooks(x: Exchange, ports: BooksPorts): Books {
       ...(error ? { error } : {}),
       usage,
       cost: nanoUsdOf(cost),
-      unpriced,
+      unpriced: this.#unpriced,
       totalMs,
       ...(firstContentMs === undefined ? {} : { firstContentMs }),
       overheadMs: Math.max(0, totalMs - waited),
     }
     x.ended = ended
-    for (const hold of holds.reverse()) {
+    for (const hold of this.holds.reverse()) {
       try {
         const closing = x.attempts.length === 0 ? hold.release() : hold.settle(ended.cost, usage)
         if (closing) await closing
       } catch (reason) {
-        ports.fault('hold', reason)
+        this.#ports.fault('hold', reason)
       }
     }
-    holds.length = 0
-    await ports.settle(x)
-    ports.over(x)
+    this.holds.length = 0
+    const settling = this.#ports.settle(x)
+    if (settling) await settling
+    this.#ports.over(x)
     return ended
   }
+}
 
+function scopeOf(x: Exchange, target: Target): LedgerScope {
+  const { organization, team, user, endUser, tags } = scopesOf(x)
   return {
-    holds,
-    open,
-    onEnd: (attempt, end) => void letGo.set(attempt, end),
-    close,
-    hit,
-    finish: (outcome, status, error) => {
-      finishing ??= conclude(outcome, status, error)
-      return finishing
-    },
+    exchange: x.id,
+    revision: x.revision,
+    principal: x.principal?.id ?? 'unknown',
+    ...(organization === undefined ? {} : { organization }),
+    ...(team === undefined ? {} : { team }),
+    ...(user === undefined ? {} : { user }),
+    ...(endUser === undefined ? {} : { endUser }),
+    ...(tags.length === 0 ? {} : { tags }),
+    model: x.model,
+    upstream: target.upstream.id,
+    provider: target.upstream.provider.id,
+    upstreamModel: target.model,
   }
 }
 

@@ -3,11 +3,12 @@
  * delivery. Every way out of here has closed the books, or handed the duty to the delivery.
  */
 import { type AttemptPorts, bringsKey, callTarget, dialectFor } from './attempt.ts'
-import { openBooks, outcomeOf } from './books.ts'
+import { Books, type BooksPorts, outcomeOf } from './books.ts'
 import { type Answer, asGatewayError, type DeliveryPorts, deliver } from './deliver.ts'
 import { failure, leftBy, type Refusal } from './errors.ts'
 import { type Exchange, ONE_ATTEMPT, type Plan, type Principal, type Target } from './exchange.ts'
-import type { Narrowed } from './module.ts'
+import { isPromise } from './faults.ts'
+import type { Awaitable, Narrowed } from './module.ts'
 import { claim, pinned } from './objects.ts'
 import * as phases from './pipeline.ts'
 import { clientTimeoutMs } from './routing/deadline.ts'
@@ -33,26 +34,42 @@ export interface Arriving {
   receive(): Promise<void>
 }
 
+/** Made once a snapshot, not once an exchange. */
+const booksPorts = new WeakMap<Snapshot, BooksPorts>()
+
+function booksPortsOf(snapshot: Snapshot, ports: EnginePorts): BooksPorts {
+  let made = booksPorts.get(snapshot)
+  if (!made) {
+    const { pipeline } = snapshot
+    made = {
+      ledger: ports.ledger,
+      now: ports.now,
+      settle: (x) => (pipeline.settle.length === 0 ? undefined : phases.settle(pipeline, x, ports.fault)),
+      over: (x) => ports.over(x, snapshot),
+      fault: ports.fault,
+    }
+    booksPorts.set(snapshot, made)
+  }
+  return made
+}
+
 /** `signal` of the exchange ends it. Rejects with a GatewayError, after the books are closed. */
 export async function run(x: Exchange, arriving: Arriving, snapshot: Snapshot, ports: EnginePorts): Promise<Answer> {
   const { pipeline } = snapshot
-  const books = openBooks(x, {
-    ledger: ports.ledger,
-    now: ports.now,
-    settle: (over) => phases.settle(pipeline, over, ports.fault),
-    over: (over) => ports.over(over, snapshot),
-    fault: ports.fault,
-  })
+  const books = new Books(x, booksPortsOf(snapshot, ports))
+  // What is there already is not awaited: each wait is a turn of the queue, on every request.
   try {
-    x.principal = await phases.whoAsks(pipeline, x, (doubt) => arriving.identify(doubt))
+    const who = phases.whoAsks(pipeline, x, arriving.identify)
+    x.principal = isPromise(who) ? await who : who
     await arriving.receive()
     if (x.refers) x.owned = claim(x, x.refers, ports.objects)
-    x.plan = await planFor(x, snapshot, ports)
+    const plan = planFor(x, snapshot, ports)
+    x.plan = isPromise(plan) ? await plan : plan
     const narrow = (by: Narrowed): void => {
       x.plan = narrowed(x, x.plan as Plan, by, ports)
     }
     if (ports.ledger.trouble) throw failure(ports.ledger.trouble, { problem: 'see /health/ready' })
-    await phases.admit(pipeline, x, books.holds, narrow)
+    if (pipeline.admit.length > 0) await phases.admit(pipeline, x, books.holds, narrow)
     if (x.plan.targets.length === 0) throw phases.noTarget('every target was ruled out by a policy')
     if (pipeline.transform.length > 0) {
       const transformed = await phases.transform(pipeline, x)
@@ -79,13 +96,17 @@ export async function run(x: Exchange, arriving: Arriving, snapshot: Snapshot, p
 }
 
 /** The route phase; also what `explain` asks. Throws `model_not_found` or, where no target does this work, a 400. */
-export async function planFor(
-  x: Exchange,
-  snapshot: Snapshot,
-  ports: Pick<EnginePorts, 'dialects' | 'pins' | 'now'>,
-  dry = false,
-): Promise<Plan> {
-  const plan = pinned(x, await phases.route(snapshot.pipeline, x, snapshot.names.resolve(x.model)))
+export function planFor(x: Exchange, snapshot: Snapshot, ports: PlanPorts, dry = false): Awaitable<Plan> {
+  const routed = phases.route(snapshot.pipeline, x, snapshot.names.resolve(x.model))
+  return isPromise(routed)
+    ? routed.then((plan) => arrangedFor(x, plan, snapshot, ports, dry))
+    : arrangedFor(x, routed, snapshot, ports, dry)
+}
+type PlanPorts = Pick<EnginePorts, 'dialects' | 'pins' | 'now'>
+
+/** Of the targets that routing found, those that can do it, in the order in which they are to be asked. */
+function arrangedFor(x: Exchange, routed: Plan, snapshot: Snapshot, ports: PlanPorts, dry: boolean): Plan {
+  const plan = pinned(x, routed)
   if (plan.targets.length === 0) {
     const may = x.principal?.mayAsk
     const near = snapshot.names.nearest(x.model).filter((name) => may?.(name) ?? true)

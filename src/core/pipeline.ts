@@ -5,7 +5,17 @@
 import { failure, GatewayError, Refusal } from './errors.ts'
 import type { Attempt, Caller, Exchange, Plan, Principal, Target } from './exchange.ts'
 import { type Bound, guarded, type HookCounts, hookCounts, isPromise, judge, unavailable } from './faults.ts'
-import { type Hold, type Hooks, LAYERS, type Module, type Narrowed, PHASES, type Phase, type Stage } from './module.ts'
+import {
+  type Awaitable,
+  type Hold,
+  type Hooks,
+  LAYERS,
+  type Module,
+  type Narrowed,
+  PHASES,
+  type Phase,
+  type Stage,
+} from './module.ts'
 import type { Reply } from './reply.ts'
 import type { ModelRequest } from './request.ts'
 
@@ -78,40 +88,50 @@ export async function authenticate(p: Pipeline, x: Caller): Promise<Principal | 
 }
 
 /** The modules' answer, else core's own. */
-export async function whoAsks(
+export function whoAsks(
   p: Pipeline,
   x: Caller,
-  identify: (doubt: Refusal | undefined) => Principal,
+  identify: (doubt: Refusal | undefined) => Awaitable<Principal>,
+): Awaitable<Principal> {
+  return p.authenticate.length === 0 ? identify(undefined) : askModules(p, x, identify)
+}
+
+async function askModules(
+  p: Pipeline,
+  x: Caller,
+  identify: (doubt: Refusal | undefined) => Awaitable<Principal>,
 ): Promise<Principal> {
-  if (p.authenticate.length === 0) return identify(undefined)
   const known = await authenticate(p, x)
   return known === undefined || known instanceof Refusal ? identify(known) : known
 }
 
-export async function route(p: Pipeline, x: Exchange, start: Plan): Promise<Plan> {
+/** Answers at once unless a hook does not. */
+export function route(p: Pipeline, x: Exchange, start: Plan, from = 0): Awaitable<Plan> {
   let plan = start
-  for (const hook of p.route) {
+  for (let i = from; i < p.route.length; i++) {
+    const hook = p.route[i] as Bound<'route'>
     const before = plan
     const answer = guarded(hook, x, before, () => hook.run(x, before))
-    const next = isPromise(answer) ? await answer : answer
-    if (next === before) continue
-    if (next.targets === before.targets && !hook.observe) {
-      // Only how to go on was changed: that is the same for every exchange, and in the settings.
-      plan = next
-      continue
-    }
-    const targets = next.targets.map((t) => `${t.upstream.id}/${t.model}`).join(', ')
-    const decision = { phase: 'route', module: hook.id, decision: 'plan', reason: `${next.via}: ${targets}` }
-    x.trace.push(hook.observe ? { ...decision, observed: true } : decision)
-    if (!hook.observe) plan = next
+    if (isPromise(answer)) return answer.then((late) => route(p, x, refined(hook, x, before, late), i + 1))
+    plan = refined(hook, x, before, answer)
   }
   return plan
 }
 
+function refined(hook: Bound<'route'>, x: Exchange, before: Plan, next: Plan): Plan {
+  if (next === before) return before
+  // Where only how to go on was changed: that is the same for every exchange, and in the settings.
+  if (next.targets === before.targets && !hook.observe) return next
+  const targets = next.targets.map((t) => `${t.upstream.id}/${t.model}`).join(', ')
+  const decision = { phase: 'route', module: hook.id, decision: 'plan', reason: `${next.via}: ${targets}` }
+  x.trace.push(hook.observe ? { ...decision, observed: true } : decision)
+  return hook.observe ? before : next
+}
+
 /** All must agree. What was taken is pushed to `holds` at once, so that whoever ends the exchange gives it back. */
 export async function admit(p: Pipeline, x: Exchange, holds: Hold[], narrow: (by: Narrowed) => void): Promise<void> {
+  const giveBack = (late: Hold | Narrowed | undefined): unknown => holdOf(late)?.release()
   for (const hook of p.admit) {
-    const giveBack = (late: Hold | Narrowed | undefined): unknown => holdOf(late)?.release()
     const answer = guarded<Hold | Narrowed | undefined>(hook, x, undefined, () => hook.run(x), giveBack)
     if (isPromise(answer) && hook.observe) {
       // What an observer takes is on counters of its own; nobody waits for it.
@@ -156,6 +176,7 @@ export function around(
   x: Exchange,
   core: (signal?: AbortSignal) => Promise<Reply>,
 ): Promise<Reply> {
+  if (hooks.length === 0) return core()
   const step = (i: number, signal: AbortSignal | undefined): Promise<Reply> => {
     const hook = hooks[i]
     if (!hook) return core(signal)
@@ -175,6 +196,7 @@ export function aroundAttempt(
   attempt: Attempt,
   core: () => Promise<Reply>,
 ): Promise<Reply> {
+  if (hooks.length === 0) return core()
   const step = (i: number): Promise<Reply> => {
     const hook = hooks[i]
     if (!hook) return core()

@@ -80,9 +80,7 @@ function createDoor(parts: DataPlaneParts, dialect: Dialect): Door {
     const x = new Arrival({ id: parts.nextId(), arrivedAt, request, dialect, snapshot, signal })
     const envelope = address?.array ? new JsonArrayEnvelope() : undefined
     let ping: Pinger | undefined
-    const receive = async (): Promise<void> => {
-      wantJson(request)
-      const body = await collect(request, parts.bodyLimitBytes)
+    const whole = (body: Buffer): void => {
       const { json: sent, scan } = parseJsonObject(body)
       const json = address ? { ...sent, model: address.model, stream: address.stream } : sent
       check(json, fields, scan.duplicates)
@@ -94,6 +92,10 @@ function createDoor(parts: DataPlaneParts, dialect: Dialect): Door {
     try {
       if (parts.draining()) throw failure('shutting_down')
       const identify = (doubt: Refusal | undefined) => parts.identity.identify(request, doubt)
+      const receive = (): Promise<void> => {
+        wantJson(request)
+        return collect(request, parts.bodyLimitBytes, whole)
+      }
       const answer = await run(x, { identify, receive }, snapshot, parts.ports)
       await write(out, x, client, snapshot, answer, parts.stallMs, ping, envelope)
     } catch (error) {

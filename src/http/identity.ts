@@ -93,7 +93,7 @@ export function createIdentity(parts: {
   }
 
   const identity: Identity = {
-    ask(request, snapshot, what = {}) {
+    async ask(request, snapshot, what = {}) {
       const caller: Caller = {
         headers: request.headers as Record<string, string | undefined>,
         peer: request.socket.remoteAddress ?? '',

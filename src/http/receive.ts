@@ -14,9 +14,9 @@ export function wantJson(request: IncomingMessage): void {
   }
 }
 
-/** The whole body. Rejects with `request_too_large` as soon as that is certain. */
-export function collect(request: IncomingMessage, limit: number): Promise<Buffer> {
-  const { promise, resolve, reject } = Promise.withResolvers<Buffer>()
+/** Hands over the whole body. Rejects with `request_too_large` as soon as that is certain, and with what `whole` throws. */
+export function collect(request: IncomingMessage, limit: number, whole: (body: Buffer) => void): Promise<void> {
+  const { promise, resolve, reject } = Promise.withResolvers<void>()
   const tooLarge = (): void => {
     request.off('data', take)
     reject(failure('request_too_large', { limit }))
@@ -31,7 +31,14 @@ export function collect(request: IncomingMessage, limit: number): Promise<Buffer
   if (Number(request.headers['content-length'] ?? 0) > limit) tooLarge()
   else {
     request.on('data', take)
-    request.on('end', () => resolve(pieces.length === 1 ? (pieces[0] as Buffer) : Buffer.concat(pieces, bytes)))
+    request.on('end', () => {
+      try {
+        whole(pieces.length === 1 ? (pieces[0] as Buffer) : Buffer.concat(pieces, bytes))
+        resolve()
+      } catch (error) {
+        reject(error)
+      }
+    })
     const left = (): void => {
       if (!request.complete) reject(failure('client_closed'))
     }

@@ -58,7 +58,7 @@ for (const fault of ['open', 'closed'] as const) {
   })
   test(`a crash, fault mode ${fault}: route`, async () => {
     const p = pipeline.compile([live('m', { route: crash }, { fault })])
-    if (closed) await assert.rejects(pipeline.route(p, exchange(), plan), unavailable)
+    if (closed) await assert.rejects(async () => pipeline.route(p, exchange(), plan), unavailable)
     else assert.equal(await pipeline.route(p, exchange(), plan), plan)
   })
   test(`a crash, fault mode ${fault}: admit`, async () => {
@@ -113,7 +113,7 @@ for (const fault of ['open', 'closed'] as const) {
     )
     assert.equal(x.trace[0]?.decision, 'refuse')
     await assert.rejects(
-      pipeline.route(pipeline.compile([live('m', { route: refuse }, { fault })]), exchange(), plan),
+      async () => pipeline.route(pipeline.compile([live('m', { route: refuse }, { fault })]), exchange(), plan),
       { code: 'no' },
     )
     const p = pipeline.compile([live('m', { call: refuse }, { fault })])

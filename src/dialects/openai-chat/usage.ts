@@ -68,8 +68,11 @@ function takerOf(whole: number): (wanted: number) => number {
   }
 }
 
-const given = <T extends Record<string, number>>(counts: T): Partial<T> =>
-  Object.fromEntries(Object.entries(counts).filter(([, count]) => count > 0)) as Partial<T>
+function given<T extends Record<string, number>>(counts: T): Partial<T> {
+  const found: Partial<T> = {}
+  for (const name in counts) if ((counts[name] as number) > 0) found[name] = counts[name]
+  return found
+}
 
 /** Whole sums with their details, as OpenAI reports them: the prompt includes what the cache gave and took. */
 export function writeUsage(usage: Usage): JsonObject {
