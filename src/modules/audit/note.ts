@@ -2,7 +2,15 @@
  * Checkpoints: what a log says of itself, signed. The text is that of C2SP tlog-checkpoint (origin, size, root, then lines
  * of our own), the signatures those of C2SP signed-note with Ed25519.
  */
-import { createHash, createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject, sign, verify } from 'node:crypto'
+import {
+  createHash,
+  createPrivateKey,
+  createPublicKey,
+  generateKeyPairSync,
+  type KeyObject,
+  sign,
+  verify,
+} from 'node:crypto'
 
 /** The type byte of Ed25519 in a signed note, and that of a witness's cosignature. */
 const ED25519 = 1

@@ -58,9 +58,10 @@ function ledgerDraft({ row, at, kind, calls, writtenAt, organization, exchange, 
 }
 
 function changeDraft(source: 'revisions' | 'directory', row: CoreRow): Draft {
-  const before = valueOf(row.before)
-  const after = valueOf(row.after)
-  const organization = source === 'directory' ? (organizationOf(row.object, after) ?? organizationOf(row.object, before)) : undefined
+  const before = shownOf(row.before)
+  const after = shownOf(row.after)
+  const organization =
+    source === 'directory' ? (organizationOf(row.object, after) ?? organizationOf(row.object, before)) : undefined
   const context = typeof row.context === 'string' ? (fit(parsed(row.context)) as JsonObject) : {}
   return {
     at: row.at as number,
@@ -78,7 +79,7 @@ function changeDraft(source: 'revisions' | 'directory', row: CoreRow): Draft {
   }
 }
 
-function valueOf(text: unknown): JsonValue | undefined {
+function shownOf(text: unknown): JsonValue | undefined {
   if (typeof text !== 'string') return undefined
   if (text.length > MOST_VALUE) return { omitted: `${text.length} characters; they stand in the row` }
   return fit(parsed(text), MOST_VALUE)

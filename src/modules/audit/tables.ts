@@ -38,8 +38,7 @@ export const tables: TablesDefinition = {
     fact: 'SELECT value FROM facts WHERE name = ?',
     setFact: 'INSERT INTO facts (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value',
     cursor: 'SELECT row FROM cursors WHERE source = ?',
-    setCursor:
-      'INSERT INTO cursors (source, row) VALUES (?, ?) ON CONFLICT (source) DO UPDATE SET row = excluded.row',
+    setCursor: 'INSERT INTO cursors (source, row) VALUES (?, ?) ON CONFLICT (source) DO UPDATE SET row = excluded.row',
     last: 'SELECT coalesce(max(seq), -1) AS seq FROM records',
     treeOf: 'SELECT id, size, head FROM trees WHERE organization IS ?',
     addTree: 'INSERT INTO trees (organization, size, head) VALUES (?, 0, 0)',
@@ -71,10 +70,9 @@ export const tables: TablesDefinition = {
       AND (? IS NULL OR record ->> '$.user' = ?) AND (? IS NULL OR record ->> '$.endUser' = ?)`,
     // Filters are bound; one that is absent is NULL and lets everything pass.
     list: `SELECT seq, record FROM records
-      WHERE seq < coalesce(:before, 9e15) AND seq >= coalesce(:from, 0) AND at BETWEEN coalesce(:since, 0) AND coalesce(:until, 9e15)
+      WHERE seq < coalesce(:before, 9e15) AND at BETWEEN coalesce(:since, 0) AND coalesce(:until, 9e15)
         AND (:kind IS NULL OR kind = :kind)
         AND (:exchange IS NULL OR exchange = :exchange)
-        AND (:tree IS NULL OR tree = :tree)
         AND (:actor IS NULL OR record ->> '$.actor' = :actor OR record ->> '$.principal' = :actor)
         AND (:action IS NULL OR record ->> '$.action' GLOB :action)
         AND (:object IS NULL OR record ->> '$.object' GLOB :object)
@@ -82,6 +80,15 @@ export const tables: TablesDefinition = {
       ORDER BY seq DESC LIMIT :limit`,
     slice: `SELECT leaf, record FROM records WHERE tree = :tree AND leaf >= :from AND leaf < :to
       ORDER BY leaf LIMIT :limit`,
+    filtered: `SELECT leaf, record FROM records WHERE tree = :tree AND leaf >= :from AND leaf < :to
+        AND at BETWEEN coalesce(:since, 0) AND coalesce(:until, 9e15)
+        AND (:kind IS NULL OR kind = :kind)
+        AND (:exchange IS NULL OR exchange = :exchange)
+        AND (:actor IS NULL OR record ->> '$.actor' = :actor OR record ->> '$.principal' = :actor)
+        AND (:action IS NULL OR record ->> '$.action' GLOB :action)
+        AND (:object IS NULL OR record ->> '$.object' GLOB :object)
+      ORDER BY leaf LIMIT :limit`,
+    recordOf: 'SELECT record FROM records WHERE seq = :seq',
     organizationTree: 'SELECT id, size FROM trees WHERE organization IS :organization',
   },
 }

@@ -6,7 +6,7 @@ import { closeSync, existsSync, fsyncSync, openSync, readFileSync, renameSync, s
 import { join } from 'node:path'
 import type { StatementSync } from 'node:sqlite'
 import { workerData } from 'node:worker_threads'
-import type { BenchStatement, KeyFile, Program } from '../../core/program.ts'
+import type { Bench, BenchStatement, KeyFile, Program } from '../../core/program.ts'
 import type { SqlValue } from '../../core/store.ts'
 import { answer } from './calls.ts'
 import { coreRows } from './core-rows.ts'
@@ -26,16 +26,23 @@ const BUSY_MS = 5_000
 
 /** Called by the worker's entry file with what it knows: module → program. */
 export function runProgram(programs: Readonly<Record<string, Program>>): void {
-  const { dataDir, module, tables } = (workerData as { opening: ProgramOpening }).opening
-  const program = programs[module]
+  const { opening } = workerData as { opening: ProgramOpening }
+  const program = programs[opening.module]
+  if (program === undefined) throw new Error(`the module "${opening.module}" has no program`)
+  const bench = openBench(opening)
+  answer({ ...program.start(bench), close: () => bench.close() })
+}
+
+/** All that a program may touch. */
+export function openBench({ dataDir, module, tables }: ProgramOpening): Bench & { close(): void } {
   const definition = tables[module]
-  if (program === undefined || definition === undefined) throw new Error(`the module "${module}" has no program`)
+  if (definition === undefined) throw new Error(`the module "${module}" declared no tables`)
   const path = databasePath(dataDir, definition.file)
   // SQLite would make an empty file; one that is gone must be noticed.
   if (!existsSync(path)) throw new Error(`${path} is missing`)
   const db = connect({ path, busyMs: BUSY_MS, synchronous: 'FULL', checkpoints: true })
   const rows = coreRows(dataDir)
-  const calls = program.start({
+  return {
     statement(name) {
       const text = definition.statements[name]
       if (text === undefined) throw new Error(`the module "${module}" declared no statement "${name}"`)
@@ -44,14 +51,11 @@ export function runProgram(programs: Readonly<Record<string, Program>>): void {
     transaction: (work) => inTransaction(db, work),
     rows,
     keyFile: ownedFile(keyFilePath(dataDir, module)),
-  })
-  answer({
-    ...calls,
     close() {
       rows.close()
       db.close()
     },
-  })
+  }
 }
 
 const bound = (statement: StatementSync): BenchStatement => ({

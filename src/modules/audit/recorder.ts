@@ -1,0 +1,220 @@
+/**
+ * The serving thread's end of the trail: collects drafts, hands them to the worker thread in batches, one batch under way at
+ * a time, and drives the worker's steps. It outlives a change of settings: all instances of the module share one.
+ */
+import type { Host } from '../../core/module.ts'
+import type { JsonObject } from '../../core/request.ts'
+import type { Draft } from './record.ts'
+import type { Kept, Published, Status, Step } from './trail.ts'
+
+/** Records that wait or are under way; more are dropped and counted, and a record says how many. */
+const MOST_WAITING = 20_000
+const MOST_BATCH = 2_000
+const STEPS_PER_TICK = 20
+/** At the end no more of core's rows are taken than this many steps do; the rest waits for the next start. */
+const MOST_LAST_STEPS = 100
+const COMPLAIN_MS = 60_000
+
+interface Item {
+  readonly draft: string
+  readonly salt: Uint8Array | null
+  readonly waiter?: { resolve(): void; reject(error: Error): void }
+}
+interface Gap {
+  records: number
+  since: number
+}
+
+export class Recorder {
+  readonly #host: Host
+  #items: Item[] = []
+  /** Waiting and under way. */
+  #held = 0
+  #gap: Gap | undefined
+  #sending: Promise<void> | undefined
+  #opened: Promise<void> | undefined
+  #status: Status | undefined
+  #problem: string | undefined
+  #complainedAt = Number.NEGATIVE_INFINITY
+  #stepping: Promise<void> | undefined
+  #users = 0
+  #turn: Promise<unknown> = Promise.resolve()
+  dropped = 0
+  recorded = 0
+
+  constructor(host: Host) {
+    this.#host = host
+  }
+
+  static of(host: Host): Recorder {
+    let recorder = host.memory.get('recorder') as Recorder | undefined
+    if (recorder === undefined) {
+      recorder = new Recorder(host)
+      host.memory.set('recorder', recorder)
+    }
+    return recorder
+  }
+
+  get status(): Status | undefined {
+    return this.#status
+  }
+  get checkpoint(): Published | undefined {
+    return this.#status?.checkpoint
+  }
+  /** Why nothing is written at the moment. */
+  get problem(): string | undefined {
+    return this.#problem
+  }
+
+  /** An instance begins to use it. Nothing is written before the log was compared with what anchors keep. */
+  begin(origin: string, kept: () => Promise<readonly Kept[]>, strict: boolean): Promise<void> {
+    return this.#serially(async () => {
+      const first = this.#users++ === 0
+      const opening = async (): Promise<void> => {
+        const now = this.#host.now()
+        await this.#call<Status>('open', { origin, now })
+        const halted = await this.#call<string | undefined>('compare', { kept: await kept(), now })
+        this.#say(halted, strict)
+        if (halted === undefined && first) await this.#call('mark', { action: 'audit.start', facts: {}, now })
+        this.#status = await this.#call<Step>('step', { now, force: first })
+      }
+      this.#opened = opening().catch((error: Error) => this.#say(error.message, strict))
+      await this.#opened
+    })
+  }
+
+  /** The last instance writes what waits, says that it stopped, and ends the thread after `last`. */
+  end(strict: boolean, last: () => Promise<void>): Promise<void> {
+    return this.#serially(async () => {
+      if (--this.#users > 0) return last()
+      this.#send(strict)
+      while (this.#sending) await this.#sending
+      await this.#stepping
+      try {
+        const now = this.#host.now()
+        for (let i = 0; i < MOST_LAST_STEPS; i++) if (!(await this.#call<Step>('step', { now })).more) break
+        await this.#call('mark', { action: 'audit.stop', facts: {}, now })
+        this.#status = await this.#call<Step>('step', { now, force: true })
+        await this.#call('rest', undefined)
+      } catch (error) {
+        this.#host.log.error('the audit trail could not be closed', { error: String(error) })
+      }
+      await last()
+      await this.#host.worker.close()
+    })
+  }
+
+  #serially<T>(work: () => Promise<T>): Promise<T> {
+    const next = this.#turn.then(work)
+    this.#turn = next.catch(() => {})
+    return next
+  }
+
+  /** Never waits and never throws. `send` follows once a batch is in. */
+  note(draft: Draft, salt: Uint8Array | null = null): void {
+    if (this.#held >= MOST_WAITING) {
+      this.dropped++
+      this.#gap ??= { records: 0, since: draft.at }
+      this.#gap.records++
+      return
+    }
+    this.#push(draft, salt)
+  }
+
+  /** Resolves when it is on the disk. */
+  take(draft: Draft, strict: boolean): Promise<void> {
+    if (this.#problem !== undefined) return Promise.reject(new Error(this.#problem))
+    if (this.#held >= MOST_WAITING) return Promise.reject(new Error('more records wait than are kept'))
+    const { promise, resolve, reject } = Promise.withResolvers<void>()
+    this.#push(draft, null, { resolve, reject })
+    if (this.#sending === undefined) queueMicrotask(() => this.send(strict))
+    return promise
+  }
+
+  send(strict: boolean): void {
+    if (this.#sending === undefined) this.#send(strict)
+  }
+
+  /** Takes core's rows, and a checkpoint when it is due. */
+  tick(strict: boolean): Promise<void> {
+    this.#stepping ??= this.#steps(strict).finally(() => (this.#stepping = undefined))
+    return this.#stepping
+  }
+
+  async #steps(strict: boolean): Promise<void> {
+    await this.#opened
+    this.send(strict)
+    try {
+      if (this.#problem !== undefined) await this.#call('probe', this.#host.now())
+      for (let i = 0; i < STEPS_PER_TICK; i++) {
+        const step = await this.#call<Step>('step', { now: this.#host.now() })
+        this.#status = step
+        if (!step.more) break
+      }
+      this.#say(this.#status?.halted, strict)
+    } catch (error) {
+      this.#say((error as Error).message, strict)
+    }
+  }
+
+  #push(draft: Draft, salt: Uint8Array | null, waiter?: Item['waiter']): void {
+    this.#items.push({ draft: JSON.stringify(draft), salt, ...(waiter ? { waiter } : {}) })
+    this.#held++
+  }
+
+  #send(strict: boolean): void {
+    if (this.#held === 0 && this.#gap === undefined) return
+    this.#sending = this.#batch(strict).finally(() => {
+      this.#sending = undefined
+      // What failed waits for the next tick, so that a broken disk is not asked without a pause.
+      if (this.#problem === undefined && this.#items.length > 0) this.#send(strict)
+    })
+  }
+
+  async #batch(strict: boolean): Promise<void> {
+    await this.#opened
+    this.#noteGap()
+    const items = this.#items.splice(0, MOST_BATCH)
+    if (items.length === 0) return
+    try {
+      const drafts = items.map(({ draft }) => draft)
+      const salts = items.map(({ salt }) => salt)
+      await this.#call('append', { drafts, salts })
+      this.#held -= items.length
+      this.recorded += items.length
+      for (const { waiter } of items) waiter?.resolve()
+      this.#say(undefined, strict)
+    } catch (error) {
+      this.#say((error as Error).message, strict)
+      // Whoever waited is told, and goes no further; the rest is tried again.
+      const again = items.filter(({ waiter }) => waiter === undefined)
+      this.#held -= items.length - again.length
+      this.#items.unshift(...again)
+      for (const { waiter } of items) waiter?.reject(error as Error)
+    }
+  }
+
+  #noteGap(): void {
+    if (this.#gap === undefined || this.#held >= MOST_WAITING) return
+    const { records, since } = this.#gap
+    this.#gap = undefined
+    const facts: JsonObject = { actor: 'system', action: 'audit.gap', records, since: new Date(since).toISOString() }
+    this.#push({ at: this.#host.now(), kind: 'audit', facts }, null)
+  }
+
+  #say(problem: string | undefined, strict: boolean): void {
+    this.#host.trouble(problem, strict)
+    const now = performance.now()
+    if (problem !== undefined && (problem !== this.#problem || now - this.#complainedAt > COMPLAIN_MS)) {
+      this.#complainedAt = now
+      this.#host.log.error(`the audit trail is not written: ${problem}`)
+    } else if (problem === undefined && this.#problem !== undefined) {
+      this.#host.log.info('the audit trail is written again')
+    }
+    this.#problem = problem
+  }
+
+  #call<T>(name: string, argument: unknown): Promise<T> {
+    return this.#host.worker.call<T>(name, argument)
+  }
+}
