@@ -16,19 +16,14 @@
 import { createHash, createPublicKey, verify } from 'node:crypto'
 import { createReadStream, readFileSync } from 'node:fs'
 import { pathToFileURL } from 'node:url'
+import { parseArgs } from 'node:util'
 
 // ---- canonical JSON, RFC 8785: only the frame and the head need it; a record's bytes are hashed as they stand
 
 export function canonical(value) {
-  if (typeof value === 'string') {
-    if (!value.isWellFormed()) throw new Error('a lone surrogate')
-    return JSON.stringify(value)
-  }
-  if (typeof value === 'number') {
-    if (!Number.isFinite(value)) throw new Error('not a finite number')
-    return JSON.stringify(value)
-  }
-  if (value === null || typeof value === 'boolean') return String(value)
+  if (typeof value === 'string' && !value.isWellFormed()) throw new Error('a lone surrogate')
+  if (typeof value === 'number' && !Number.isFinite(value)) throw new Error('not a finite number')
+  if (value === null || ['string', 'number', 'boolean'].includes(typeof value)) return JSON.stringify(value)
   if (Array.isArray(value)) return `[${value.map(canonical).join(',')}]`
   if (typeof value !== 'object') throw new Error(`a ${typeof value}`)
   const keys = Object.keys(value).sort()
@@ -37,11 +32,7 @@ export function canonical(value) {
 
 // ---- Merkle tree, RFC 9162
 
-const sha256 = (...parts) => {
-  const hash = createHash('sha256')
-  for (const part of parts) hash.update(part)
-  return hash.digest()
-}
+const sha256 = (...parts) => parts.reduce((hash, part) => hash.update(part), createHash('sha256')).digest()
 const ZERO = Buffer.from([0])
 const ONE = Buffer.from([1])
 export const leafHash = (text) => sha256(ZERO, text)
@@ -51,26 +42,27 @@ const half = (n) => Math.floor(n / 2)
 const bytes = (text) => Buffer.from(text, 'base64')
 const proper = (hashes) => hashes.every((hash) => hash.length === 32)
 
+/** Climbs from a node to the root. `fn` and `sn` are the numbers of the node and of the last one, as the RFC names them. */
+function climb(fn, sn, proof, step) {
+  for (const p of proof) {
+    if (sn === 0) return false
+    const fromLeft = fn % 2 === 1 || fn === sn
+    step(p, fromLeft)
+    while (fromLeft && fn !== 0 && fn % 2 === 0) [fn, sn] = [half(fn), half(sn)]
+    ;[fn, sn] = [half(fn), half(sn)]
+  }
+  return sn === 0
+}
+
 /** Section 2.1.3.2: a leaf is at this place of the tree. */
 export function verifyInclusion(index, size, leaf, proof, root) {
   if (!Number.isSafeInteger(index) || !Number.isSafeInteger(size) || index < 0 || index >= size) return false
   if (!proper([leaf, root, ...proof])) return false
-  let fn = index
-  let sn = size - 1
   let r = leaf
-  for (const p of proof) {
-    if (sn === 0) return false
-    if (fn % 2 === 1 || fn === sn) {
-      r = nodeHash(p, r)
-      while (fn !== 0 && fn % 2 === 0) {
-        fn = half(fn)
-        sn = half(sn)
-      }
-    } else r = nodeHash(r, p)
-    fn = half(fn)
-    sn = half(sn)
-  }
-  return sn === 0 && r.equals(root)
+  const arrived = climb(index, size - 1, proof, (p, fromLeft) => {
+    r = fromLeft ? nodeHash(p, r) : nodeHash(r, p)
+  })
+  return arrived && r.equals(root)
 }
 
 /** Section 2.1.4.2: the first tree is the beginning of the second. */
@@ -81,28 +73,15 @@ export function verifyConsistency(first, second, firstRoot, secondRoot, proof) {
   if (first === 0 || !proper([firstRoot, secondRoot, ...proof])) return false
   const path = 2 ** Math.round(Math.log2(first)) === first ? [firstRoot, ...proof] : proof
   if (path.length === 0) return false
-  let fn = first - 1
-  let sn = second - 1
-  while (fn % 2 === 1) {
-    fn = half(fn)
-    sn = half(sn)
-  }
+  let [fn, sn] = [first - 1, second - 1]
+  while (fn % 2 === 1) [fn, sn] = [half(fn), half(sn)]
   let fr = path[0]
   let sr = path[0]
-  for (const c of path.slice(1)) {
-    if (sn === 0) return false
-    if (fn % 2 === 1 || fn === sn) {
-      fr = nodeHash(c, fr)
-      sr = nodeHash(c, sr)
-      while (fn !== 0 && fn % 2 === 0) {
-        fn = half(fn)
-        sn = half(sn)
-      }
-    } else sr = nodeHash(sr, c)
-    fn = half(fn)
-    sn = half(sn)
-  }
-  return sn === 0 && fr.equals(firstRoot) && sr.equals(secondRoot)
+  const arrived = climb(fn, sn, path.slice(1), (p, fromLeft) => {
+    if (fromLeft) fr = nodeHash(p, fr)
+    sr = fromLeft ? nodeHash(p, sr) : nodeHash(sr, p)
+  })
+  return arrived && fr.equals(firstRoot) && sr.equals(secondRoot)
 }
 
 /** A tree that grows leaf by leaf: the roots of its complete subtrees, the largest first. */
@@ -137,14 +116,12 @@ export function openNote(note) {
   const border = note.lastIndexOf('\n\n')
   if (border < 0 || !note.endsWith('\n')) throw new Error('not a signed note')
   const text = note.slice(0, border + 1)
-  const signatures = note
-    .slice(border + 2, -1)
-    .split('\n')
-    .map((line) => {
-      const [, name, signature] = /^\u2014 (\S+) ([A-Za-z0-9+/]+=*)$/.exec(line) ?? []
-      if (name === undefined) throw new Error('a signature cannot be read')
-      return { name, id: bytes(signature).subarray(0, 4).toString('hex'), signature: bytes(signature).subarray(4) }
-    })
+  const lines = note.slice(border + 2, -1).split('\n')
+  const signatures = lines.map((line) => {
+    const [, name, signature] = /^\u2014 (\S+) ([A-Za-z0-9+/]+=*)$/.exec(line) ?? []
+    if (name === undefined) throw new Error('a signature cannot be read')
+    return { name, id: bytes(signature).subarray(0, 4).toString('hex'), signature: bytes(signature).subarray(4) }
+  })
   const [origin, size, root, ...extensions] = text.slice(0, -1).split('\n')
   if (!/^(0|[1-9]\d{0,15})$/.test(size ?? '') || bytes(root ?? '').length !== 32) throw new Error('not a checkpoint')
   const nextKey = extensions.find((line) => line.startsWith('next-key '))?.slice('next-key '.length)
@@ -162,49 +139,45 @@ export function openNote(note) {
 
 // ---- an export
 
-/** What must hold before any record is looked at. Returns the tree's root, and roots that a number of records must have. */
+/** What must hold before any record is looked at. Returns the tree's root, and kept roots that the records must pass. */
 function judgeFrame(frame, keys, kept, complain) {
-  const checkpoint = openNote(frame.checkpoint)
-  if (checkpoint.origin !== frame.origin) complain('the checkpoint is of another log')
-  if (!checkpoint.signedBy(frame.epochs.at(-1).key)) complain('the checkpoint is not signed by the newest key')
-  const marks = []
+  const newest = openNote(frame.checkpoint)
+  const claim = (holds, problem) => holds || complain(problem)
+  const continues = (old, proof) =>
+    verifyConsistency(old.size, newest.size, old.root, newest.root, (proof ?? []).map(bytes))
+  claim(newest.origin === frame.origin, 'the checkpoint is of another log')
+  claim(newest.signedBy(frame.epochs.at(-1).key), 'the checkpoint is not signed by the newest key')
   const trusted = frame.epochs.findIndex(({ key }) => keys.includes(key))
-  if (keys.length > 0 && trusted < 0) complain('none of your keys is a key of this log')
+  claim(keys.length === 0 || trusted >= 0, 'none of your keys is a key of this log')
   for (let i = Math.max(trusted, 0); i + 1 < frame.epochs.length; i++) {
-    const { key, from, last } = frame.epochs[i]
+    const { key, from, last, proof } = frame.epochs[i]
     const who = `the key that signed from record ${from} on`
     const end = last === undefined ? undefined : openNote(last)
-    if (!end?.signedBy(key) || end.nextKey !== frame.epochs[i + 1].key || end.origin !== frame.origin) {
-      complain(`${who} did not name the key after it`)
-    } else marks.push({ ...end, who })
+    const vouches = end?.origin === frame.origin && end.nextKey === frame.epochs[i + 1].key && end.signedBy(key)
+    if (claim(vouches, `${who} did not name the key after it`) === true)
+      claim(continues(end, proof), `the log does not continue what ${who} signed`)
   }
   const wholeInstance = frame.organization === null && frame.whole
-  for (const note of kept) {
-    const old = openNote(note)
+  const marks = []
+  for (const old of kept.map(openNote)) {
     const who = `your checkpoint of ${old.size} records`
+    const shown = frame.consistency?.from === old.size
     if (old.origin !== frame.origin) complain(`${who} is of another log`)
-    else if (old.size > checkpoint.size)
-      complain(`the log has ${checkpoint.size} records, less than ${who}: cut off or rolled back`)
+    else if (old.size > newest.size) complain(`the log has ${newest.size} records: cut off or rolled back since ${who}`)
     else if (wholeInstance) marks.push({ ...old, who })
-    else if (frame.consistency?.from !== old.size) complain(`the export was not made with continues=${old.size}`)
-    else if (
-      !verifyConsistency(old.size, checkpoint.size, old.root, checkpoint.root, frame.consistency.proof.map(bytes))
-    ) {
-      complain(`the log does not continue ${who}`)
-    }
+    else if (!shown) complain(`the export was not made with continues=${old.size}`)
+    else claim(continues(old, frame.consistency.proof), `the log does not continue ${who}`)
   }
   if (frame.organization === null) {
-    if (frame.size !== checkpoint.size) complain('the export and its checkpoint are of different sizes')
-    return { root: checkpoint.root, marks: wholeInstance ? marks.sort((a, b) => a.size - b.size) : [] }
+    claim(frame.size === newest.size, 'the export and its checkpoint are of different sizes')
+    return { root: newest.root, marks: marks.sort((a, b) => a.size - b.size) }
   }
   const { leaf, record, proof } = frame.head
-  if (!verifyInclusion(leaf, checkpoint.size, leafHash(canonical(record)), proof.map(bytes), checkpoint.root)) {
-    complain('the head of the organization is not in the signed log')
-  }
-  if (record.kind !== 'head' || record.organization !== frame.organization || record.size !== String(frame.size)) {
-    complain('the head is not that of this organization and size')
-  }
-  return { root: bytes(record.root), marks: [] }
+  const signed = verifyInclusion(leaf, newest.size, leafHash(canonical(record)), proof.map(bytes), newest.root)
+  claim(signed, 'the head of the organization is not in the signed log')
+  const own = record.kind === 'head' && record.organization === frame.organization
+  claim(own && record.size === String(frame.size), 'the head is not that of this organization and size')
+  return { root: bytes(record.root), marks }
 }
 
 const LINE = /^\{"hash":"([A-Za-z0-9+/]{43}=)","leaf":(\d{1,16}),(?:"proof":(\[[^\]]*\]),)?"record":(\{.*\})\}$/s
@@ -233,8 +206,7 @@ export async function verifyExport(lines, { keys = [], checkpoints = [] } = {}) 
     if (frame === undefined) {
       try {
         frame = JSON.parse(line)
-        if (frame.format !== 'stockyard-audit/1' || canonical(frame) !== line)
-          throw new Error('it is not a frame, or was changed')
+        if (frame.format !== 'stockyard-audit/1' || canonical(frame) !== line) throw new Error('it was changed')
         judged = judgeFrame(frame, keys, checkpoints, complain)
       } catch (error) {
         return { records, problems: [`the frame: ${error.message}`] }
@@ -243,23 +215,20 @@ export async function verifyExport(lines, { keys = [], checkpoints = [] } = {}) 
     }
     const read = readLine(line)
     if (read === undefined) {
-      const leaf = /"leaf":(\d+)/.exec(line)?.[1] ?? expected
-      complain(`the record at leaf ${leaf} cannot be read`)
+      complain(`the record at leaf ${/"leaf":(\d+)/.exec(line)?.[1] ?? expected} cannot be read`)
       continue
     }
     records++
-    const name =
-      typeof read.seq === 'string' ? `record ${read.seq} at leaf ${read.leaf}` : `the record at leaf ${read.leaf}`
+    const name = `record ${read.seq ?? '?'} at leaf ${read.leaf}`
     if (!/^\d{1,19}$/.test(read.seq) || BigInt(read.seq) <= before) complain(`${name} is out of order`)
     else before = BigInt(read.seq)
     const hash = leafHash(read.text)
     if (hash.toString('base64') !== read.hash) complain(`${name} is not what was written`)
-    if (frame.whole ? read.leaf !== expected : read.leaf < expected)
-      complain(`${name} is at leaf ${read.leaf}, not ${expected}`)
+    if (frame.whole ? read.leaf !== expected : read.leaf < expected) complain(`${name} should be at leaf ${expected}`)
     expected = read.leaf + 1
     if (!frame.whole) {
-      const proven = verifyInclusion(read.leaf, frame.size, hash, (read.proof ?? []).map(bytes), judged.root)
-      if (!proven) complain(`${name} is not in the signed log`)
+      const path = (read.proof ?? []).map(bytes)
+      if (!verifyInclusion(read.leaf, frame.size, hash, path, judged.root)) complain(`${name} is not in the signed log`)
       continue
     }
     tree.add(hash)
@@ -311,17 +280,12 @@ export async function* linesOfCsv(chunks) {
 }
 
 if (process.argv[1] && import.meta.url === pathToFileURL(process.argv[1]).href) {
-  const files = []
-  const trusted = { keys: [], checkpoints: [] }
-  for (let i = 2; i < process.argv.length; i++) {
-    if (process.argv[i] === '--key') trusted.keys.push(process.argv[++i])
-    else if (process.argv[i] === '--checkpoint') trusted.checkpoints.push(readFileSync(process.argv[++i], 'utf8'))
-    else files.push(process.argv[i])
-  }
-  if (files.length !== 1) {
-    console.error('usage: audit-verifier.mjs <export> [--key name+id+key]… [--checkpoint file]…')
-    process.exit(2)
-  }
+  const options = { key: { type: 'string', multiple: true }, checkpoint: { type: 'string', multiple: true } }
+  const { values, positionals: files } = parseArgs({ options, allowPositionals: true })
+  const kept = (values.checkpoint ?? []).map((file) => readFileSync(file, 'utf8'))
+  const trusted = { keys: values.key ?? [], checkpoints: kept }
+  if (files.length !== 1)
+    throw new Error('usage: audit-verifier.mjs <export> [--key name+id+key]… [--checkpoint file]…')
   const input = createReadStream(files[0], 'utf8')
   const lines = files[0].endsWith('.csv') ? linesOfCsv(input) : linesOf(input)
   const { records, problems } = await verifyExport(lines, trusted)
@@ -329,8 +293,6 @@ if (process.argv[1] && import.meta.url === pathToFileURL(process.argv[1]).href) 
   if (trusted.keys.length + trusted.checkpoints.length === 0) {
     console.error('NOTE   without a key or a checkpoint of yours, this only shows that the export agrees with itself')
   }
-  console.log(
-    `${records} records, ${problems.length === 0 ? 'all as they were signed' : `${problems.length} problems`}`,
-  )
+  console.log(`${records} records, ${problems.length || 'no'} problems`)
   process.exitCode = problems.length === 0 ? 0 : 1
 }

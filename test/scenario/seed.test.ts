@@ -3,7 +3,8 @@
  */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { type Answer, type Running, runGateway, streamedText, until } from '../running/index.ts'
+import { verifyExport } from '../../scripts/audit-verifier.mjs'
+import { type Answer, exchange as exchangeOf, type Running, runGateway, streamedText, until } from '../running/index.ts'
 
 const models = { upstreams: { primary: 'openai', second: 'openai' } }
 
@@ -166,4 +167,44 @@ test('seed: basic audit — who changed what at /api/revisions, and which reques
   await set(gateway, 'logs', 'enforce')
   const { entries } = await gateway.admin('GET', 'logs?limit=200')
   assert.ok(!entries.some((e: { requestId: string }) => e.requestId === after.headers['x-stockyard-request-id']))
+})
+
+test('seed: audit trail — off, it is absent; on, every change and exchange is proven by a checkpoint, and switching off is a record', async (t) => {
+  const gateway = await runGateway(t, models)
+  await assert.rejects(gateway.admin('GET', 'audit'), /module_disabled/)
+  const running = traffic(gateway, 'second/gpt-4o')
+  await set(gateway, 'audit', 'enforce')
+  const answer = await gateway.chat('primary/gpt-4o-mini', 'remember me for ever')
+  const exchange = String(answer.headers['x-stockyard-request-id'])
+  await set(gateway, 'cache', 'enforce')
+  await set(gateway, 'cache', 'off')
+  const of = async (query: string) => (await gateway.admin('GET', `audit?${query}`)).records
+  await until(async () => (await of(`exchange=${exchange}`)).length === 3, 'the exchange and its two money rows')
+  await until(async () => (await of('action=modules/cache*')).length === 2, 'both changes')
+  const [change] = await of('action=modules/cache*')
+  assert.equal(change.actor, 'admin')
+  assert.equal(change.after.mode, 'off')
+  assert.match(change.requestId, /^req_/)
+  assert.equal(change.source, '127.0.0.1')
+  const [record] = await of(`exchange=${exchange}&kind=exchange`)
+  assert.equal(record.upstream, 'primary')
+  assert.equal(record.principal, 'local')
+  assert.ok(!JSON.stringify(await of('')).includes('remember me for ever'))
+  await running.stop()
+  const proven = await gateway.admin('GET', `audit/${record.seq}/proof`)
+  assert.equal(proven.record.exchange, exchange)
+  const exported = await exchangeOf(`${gateway.url}/api/audit?format=jsonl`, 'GET', undefined, {
+    authorization: `Bearer ${gateway.adminKey}`,
+  })
+  const lines = exported.text.split('\n').slice(0, -1)
+  const key = (await gateway.admin('GET', 'audit/status')).firstKey
+  const kept = { keys: [key], checkpoints: [proven.frame.checkpoint] }
+  assert.deepEqual((await verifyExport(lines, kept)).problems, [])
+  const changed = lines.map((line) => line.replace(`"exchange":"${exchange}"`, '"exchange":"req_other"'))
+  assert.ok((await verifyExport(changed, kept)).problems.some((p) => p.includes(`record ${record.seq} `)))
+  await set(gateway, 'audit', 'off')
+  await assert.rejects(gateway.admin('GET', 'audit'), /module_disabled/)
+  await set(gateway, 'audit', 'enforce')
+  await until(async () => (await of('action=modules/audit*')).length === 3, 'switching it off is a record')
+  assert.equal((await of('action=audit.stop')).length, 1)
 })

@@ -4,11 +4,12 @@ import type { JsonObject } from '../../core/request.ts'
 import { consistencyProof, inclusionProof } from './merkle.ts'
 import { Trail } from './trail.ts'
 
-/** One key of the log: from which size on it signed, and the checkpoint with which it ended. */
+/** One key of the log: from which size on it signed, its last checkpoint, and the proof that the log continues that. */
 export interface Epoch {
   readonly key: string
   readonly from: number
   readonly last?: string
+  readonly proof?: readonly string[]
 }
 /** What stands before the records of an export, and around a proof: everything but records that a verifier needs. */
 export interface Frame {
@@ -56,10 +57,13 @@ export const audit: Program = {
       const instance = trail.tree(undefined)
       const tree = trail.tree(organization)
       if (tree === undefined || instance === undefined) throw new Error('not-found')
-      const ended = new Map(lasts.all().map((row) => [row.key, row.note as string]))
+      const ended = new Map(lasts.all().map((row) => [row.key, row]))
       const epochs = keys.all().map(({ id, size: from, verifier }): Epoch => {
+        const epoch = { key: verifier as string, from: from as number }
         const last = ended.get(id as number)
-        return { key: verifier as string, from: from as number, ...(last === undefined ? {} : { last }) }
+        if (last === undefined) return epoch
+        const proof = texts(consistencyProof(instance.subtrees, last.size as number, size))
+        return { ...epoch, last: last.note as string, proof }
       })
       const head = organization === undefined ? undefined : headFor(organization, tree.size, size)
       return {

@@ -61,10 +61,9 @@ export async function verifyExport(
       try {
         header = readHeader(line)
         checkpoint = readCheckpoint(header)
-        const keys = judgeKeys(header, trusted.keys, against, complain)
-        const kept = keptMarks(header, checkpoint, trusted.checkpoints, against, complain)
+        judgeKeys(header, checkpoint, trusted.keys, against, complain)
+        marks = keptMarks(header, checkpoint, trusted.checkpoints, against, complain)
         root = rootOfTree(header, checkpoint)
-        if (header.organization === null && header.whole) marks = [...keys, ...kept].sort((a, b) => a.size - b.size)
       } catch (error) {
         return { problems: [`line 1: ${(error as Error).message}`], records: 0, checkpoint, against }
       }
@@ -130,33 +129,35 @@ function readCheckpoint(header: Header): Checkpoint {
   return checkpoint
 }
 
-/** Each key must be named by the last checkpoint of the key before; from the first one that is trusted on. */
+type Complain = (problem: string) => void
+
+/** Each key must be named by the last checkpoint of the key before, and that be continued; from the first trusted one on. */
 function judgeKeys(
   { origin, epochs }: Header,
+  checkpoint: Checkpoint,
   keys: readonly string[],
   against: string[],
-  complain: (p: string) => void,
-): Mark[] {
+  complain: Complain,
+): void {
   const trusted = epochs.findIndex(({ key }) => keys.includes(key))
   if (keys.length > 0 && trusted < 0) complain('none of the trusted keys is a key of this log')
   if (trusted >= 0) against.push(`key ${epochs[trusted]?.key}`)
-  const marks: Mark[] = []
-  for (const [i, { key, last, from }] of epochs.entries()) {
+  for (const [i, { key, last, from, proof = [] }] of epochs.entries()) {
     const next = epochs[i + 1]
-    if (next === undefined || i < Math.max(trusted, 0)) continue
+    if (next === undefined || i < trusted) continue
     const who = `the key that signed from record ${from} on`
     if (last === undefined) {
       complain(`${who} ended without naming the one after it: trust "${next.key}" explicitly, or nothing after it`)
       continue
     }
     const note = parseNote(last)
-    const checkpoint = parseCheckpoint(note.text)
+    const end = parseCheckpoint(note.text)
     if (!signedBy(note, parseVerifier(key))) complain(`the last checkpoint of ${who} is not signed by it`)
-    else if (nextKeyOf(checkpoint) !== next.key) complain(`${who} did not name the one that came after it`)
-    else if (checkpoint.origin !== origin) complain(`the last checkpoint of ${who} is of another log`)
-    else marks.push({ size: checkpoint.size, root: checkpoint.root, who })
+    else if (nextKeyOf(end) !== next.key) complain(`${who} did not name the one that came after it`)
+    else if (end.origin !== origin) complain(`the last checkpoint of ${who} is of another log`)
+    else if (!verifyConsistency(end.size, checkpoint.size, end.root, checkpoint.root, proof.map(bytes)))
+      complain(`the first ${end.size} records are not those that ${who} signed`)
   }
-  return marks
 }
 
 function keptMarks(
@@ -164,7 +165,7 @@ function keptMarks(
   checkpoint: Checkpoint,
   notes: readonly string[],
   against: string[],
-  complain: (problem: string) => void,
+  complain: Complain,
 ): Mark[] {
   const marks: Mark[] = []
   for (const text of notes) {
@@ -184,7 +185,7 @@ function keptMarks(
       }
     }
   }
-  return marks
+  return marks.sort((a, b) => a.size - b.size)
 }
 
 /** Of the instance's tree the checkpoint says it; of an organization's, a leaf of the instance's tree. */
