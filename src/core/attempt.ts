@@ -404,8 +404,9 @@ async function* watch(a: Answered, watcher: Watcher): AsyncGenerator<readonly Fr
     a.attempt.totalMs = performance.now() - a.sentAt
     a.books.close(a.attempt, 'done', facts)
   } catch (error) {
-    const said = error instanceof GatewayError && error.details.upstreamCode !== undefined && error !== facts.error
-    throw closeFailed(a.books, a.attempt, facts, said ? cleaned(error, a) : error, a.sentAt)
+    // The framing itself may carry an error, which nobody has judged yet.
+    const isRaw = error instanceof GatewayError && error.code === 'upstream_error' && error !== facts.error
+    throw closeFailed(a.books, a.attempt, facts, isRaw ? cleaned(error, a) : error, a.sentAt)
   } finally {
     a.incoming.abort()
     if (!a.attempt.outcome) {

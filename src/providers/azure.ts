@@ -1,22 +1,58 @@
 /**
- * Azure OpenAI through its v1 API. The base URL is the resource's own, with the version segment:
- * https://<resource>.openai.azure.com/openai/v1. A model is the name of a deployment.
+ * Azure OpenAI. Without an `apiVersion` it is the v1 API, whose base URL ends in `/openai/v1`; with one it is the older
+ * API of deployments, whose base URL is the resource's own. Either way a model is the name of a deployment. Keys, or
+ * tokens of Entra ID.
  */
-import { defineProvider, sayings } from '../core/provider.ts'
+import { Type } from 'typebox'
+import { defineProvider, type EndpointCall, sayings } from '../core/provider.ts'
+import { ENTRA_OPTIONS, entraSigner } from '../wire/entra.ts'
+
+const SCOPE = 'https://cognitiveservices.azure.com/.default'
+
+const endpoint =
+  (path: string) =>
+  ({ model, options }: EndpointCall): string =>
+    typeof options.apiVersion === 'string'
+      ? `/openai/deployments/${encodeURIComponent(model.toWellFormed())}${path}?api-version=${options.apiVersion}`
+      : path
 
 export default defineProvider({
   id: 'azure',
   title: 'Azure OpenAI',
   docs: 'https://learn.microsoft.com/azure/ai-foundry/openai/api-version-lifecycle',
   environment: { key: 'AZURE_OPENAI_API_KEY', baseUrl: 'AZURE_OPENAI_BASE_URL' },
-  sign: (secret) => ({ 'api-key': secret }),
+  options: Type.Object(
+    {
+      resource: Type.Optional(
+        Type.String({
+          pattern: '^[\\w-]+$',
+          description: 'Makes the base URL: `https://<resource>.openai.azure.com`.',
+        }),
+      ),
+      apiVersion: Type.Optional(
+        Type.String({
+          pattern: '^(?:\\d{4}-\\d{2}-\\d{2}(?:-preview)?|latest|preview)$',
+          description: 'Deployments by the older API, e.g. `2024-10-21`.',
+        }),
+      ),
+      ...ENTRA_OPTIONS,
+    },
+    { additionalProperties: false },
+  ),
+  baseUrlOf: ({ resource, apiVersion }) =>
+    typeof resource === 'string'
+      ? `https://${resource}.openai.azure.com${apiVersion === undefined ? '/openai/v1' : ''}`
+      : undefined,
+  signer: (parts) => entraSigner(parts, SCOPE, () => 'api-key'),
   speaks: {
-    'openai-chat': '/chat/completions',
-    'openai-responses': '/responses',
-    'openai-completions': '/completions',
-    'openai-embeddings': '/embeddings',
+    'openai-chat': endpoint('/chat/completions'),
+    'openai-responses': ({ options: { apiVersion } }) =>
+      typeof apiVersion === 'string' ? `/openai/responses?api-version=${apiVersion}` : '/responses',
+    'openai-completions': endpoint('/completions'),
+    'openai-embeddings': endpoint('/embeddings'),
   },
   models: '/models',
+  requestId: 'apim-request-id',
   catalog: 'azure',
   classify: sayings([
     [400, /unknown_model|Unknown model|OperationNotSupported/i, 'upstream_model_missing'],

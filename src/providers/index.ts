@@ -2,8 +2,10 @@
 // biome-ignore-all assist/source/organizeImports: sorted by id
 import alibaba from './alibaba.ts'
 import anthropic from './anthropic.ts'
+import azureFoundry from './azure-foundry.ts'
 import azure from './azure.ts'
 import baseten from './baseten.ts'
+import bedrock from './bedrock.ts'
 import cerebras from './cerebras.ts'
 import cloudflare from './cloudflare.ts'
 import cohere from './cohere.ts'
@@ -16,6 +18,7 @@ import githubModels from './github-models.ts'
 import groq from './groq.ts'
 import huggingface from './huggingface.ts'
 import hyperbolic from './hyperbolic.ts'
+import jina from './jina.ts'
 import llamacpp from './llamacpp.ts'
 import lmstudio from './lmstudio.ts'
 import minimax from './minimax.ts'
@@ -33,7 +36,9 @@ import perplexity from './perplexity.ts'
 import sambanova from './sambanova.ts'
 import together from './together.ts'
 import vercel from './vercel.ts'
+import vertex from './vertex.ts'
 import vllm from './vllm.ts'
+import voyage from './voyage.ts'
 import xai from './xai.ts'
 import zai from './zai.ts'
 import zhipu from './zhipu.ts'
@@ -41,8 +46,10 @@ import zhipu from './zhipu.ts'
 export const providers = [
   alibaba,
   anthropic,
+  azureFoundry,
   azure,
   baseten,
+  bedrock,
   cerebras,
   cloudflare,
   cohere,
@@ -55,6 +62,7 @@ export const providers = [
   groq,
   huggingface,
   hyperbolic,
+  jina,
   llamacpp,
   lmstudio,
   minimax,
@@ -72,7 +80,9 @@ export const providers = [
   sambanova,
   together,
   vercel,
+  vertex,
   vllm,
+  voyage,
   xai,
   zai,
   zhipu,

@@ -5,6 +5,8 @@ import { classify } from '../core/classify.ts'
 import type { UpstreamComplaint } from '../core/dialect.ts'
 import type { ErrorCode } from '../core/errors.ts'
 import { type Provider, pathOf } from '../core/provider.ts'
+import type { JsonObject } from '../core/request.ts'
+import { parseStrict } from '../core/settings.ts'
 
 const FOLDER = import.meta.dirname
 const files = readdirSync(FOLDER).filter((file) => file.endsWith('.ts') && !/^index\.ts$|\.test\.ts$/.test(file))
@@ -21,7 +23,23 @@ const provider = (id: string): Provider => {
 }
 
 /** A dialect is a folder or a file of its own. */
-const DIALECTS = readdirSync(`${FOLDER}/../dialects`).map((name) => name.replace(/\.ts$/, ''))
+const DIALECTS = readdirSync(`${FOLDER}/../dialects`).map((entry) => entry.replace(/\.ts$/, ''))
+/** Options under which each definition that has some is looked at, and models of all the makers that it tells apart. */
+const OPTIONS: Readonly<Record<string, JsonObject>> = {
+  vertex: { project: 'my-project', location: 'europe-west1' },
+  bedrock: { region: 'eu-central-1' },
+  azure: { resource: 'mine', apiVersion: '2024-10-21' },
+  'azure-foundry': { resource: 'mine' },
+}
+const MODELS = [
+  'some-model',
+  'claude-sonnet-4-5@20250929',
+  'eu.anthropic.claude-sonnet-4-5-20250929-v1:0',
+  'meta/llama',
+  'cohere.embed-v4:0',
+  'cohere.rerank-v3-5:0',
+  'text-embedding-005',
+]
 
 test('each definition has the id of its file, a title, and a page about its keys', () => {
   assert.ok(definitions.size >= 35)
@@ -55,23 +73,45 @@ test('environment variables are unique, belong to an LLM service, and are never 
   assert.equal(new Set(names).size, names.length)
   for (const name of names) {
     assert.match(name, /^[A-Z][A-Z0-9_]+$/)
+    // Two of AWS's belong to its LLM service alone.
+    if (/_BEDROCK(?:_RUNTIME)?$/.test(name)) continue
     assert.doesNotMatch(name, /^(?:GITHUB|GH|HF|AWS|GOOGLE_APPLICATION|CLOUDFLARE|SCW|AZURE_CLIENT|STOCKYARD)_/)
   }
   for (const { id, environment, local } of all) if (local) assert.ok(environment?.baseUrl, id)
 })
 
-test('each speaks known dialects at relative paths', () => {
+test('each speaks known dialects at relative paths, and each model by one of them', () => {
   for (const { id, speaks, models } of all) {
-    const endpoints = Object.entries(speaks)
-    assert.ok(endpoints.length > 0, id)
-    for (const [dialect, endpoint] of endpoints) {
+    const options = OPTIONS[id] ?? {}
+    assert.ok(Object.keys(speaks).length > 0, id)
+    for (const [dialect, endpoint] of Object.entries(speaks)) {
       assert.ok(DIALECTS.includes(dialect), `${id}: ${dialect}`)
-      for (const stream of [true, false]) {
-        const path = pathOf(endpoint, { model: 'some-model', stream, options: {} }) ?? ''
-        assert.match(path, /^\/[A-Za-z0-9/:?=_-]+$/, `${id}: ${path}`)
+      const paths = MODELS.flatMap((model) =>
+        [true, false].flatMap((stream) => pathOf(endpoint, { model, stream, options }) ?? []),
+      )
+      assert.ok(paths.length > 0, `${id} reaches no model by ${dialect}`)
+      for (const path of paths) assert.match(path, /^\/[A-Za-z0-9/:?=_.%@-]+$/, `${id}: ${path}`)
+    }
+    const [first = ''] = Object.keys(speaks)
+    const reached = Object.values(speaks).some((e) => pathOf(e, { model: 'some-model', stream: false, options }))
+    assert.ok(reached, `${id}: ${first}`)
+    if (models !== undefined) assert.match(models, /^\/[a-z0-9/]+$/, id)
+  }
+})
+
+test('options are closed, and make a base URL that is encrypted', () => {
+  for (const { id, options, baseUrlOf } of all) {
+    if (!options) continue
+    assert.throws(() => parseStrict(options, { ...OPTIONS[id], nonsense: 1 }), /nonsense/, id)
+    const parsed = parseStrict(options, OPTIONS[id]) as JsonObject
+    const url = new URL(baseUrlOf?.(parsed) ?? '')
+    assert.equal(url.protocol, 'https:', id)
+    // What an option says ends up in the host: it must not be able to lead elsewhere.
+    for (const hostile of ['evil.example/', 'a.b@evil', 'x#', 'x?y', '..']) {
+      for (const name of Object.keys(options.properties).filter((field) => /region|location|resource/.test(field))) {
+        assert.throws(() => parseStrict(options, { ...OPTIONS[id], [name]: hostile }), /pattern/, `${id}: ${hostile}`)
       }
     }
-    if (models !== undefined) assert.match(models, /^\/[a-z0-9/]+$/, id)
   }
 })
 
@@ -93,7 +133,38 @@ test('no header that carries a credential, an identity or a bill is passed on', 
   }
 })
 
-test('a model name cannot leave its place in the path', () => {
+test('a model name cannot leave its place in any path', () => {
+  for (const { id, speaks } of all) {
+    const options = OPTIONS[id] ?? {}
+    const base = all.find((each) => each.id === id)?.baseUrlOf?.(options) ?? 'https://example.test'
+    for (const [dialect, endpoint] of Object.entries(speaks)) {
+      if (typeof endpoint === 'string') continue
+      const places = (model: string) => {
+        const path = pathOf(endpoint, { model, stream: false, options })
+        return path === undefined ? undefined : new URL(base + path)
+      }
+      for (const evil of ['../../x', 'a?b', 'a#b', 'a%2f..', '\ud800', 'a\r\nb: c']) {
+        for (const prefix of [
+          '',
+          'claude-',
+          'anthropic.claude-',
+          'cohere.rerank',
+          'cohere.embed',
+          'text-embedding',
+          'x/',
+        ]) {
+          const plain = places(`${prefix}x`)
+          const url = places(prefix + evil)
+          if (!plain || !url) continue
+          assert.equal(url.pathname.split('/').length, plain.pathname.split('/').length, `${id} ${dialect}: ${url}`)
+          assert.equal(url.search + url.hash, plain.search + plain.hash, `${id} ${dialect}: ${url}`)
+        }
+      }
+    }
+  }
+})
+
+test("Gemini's model names may come with their collection", () => {
   const { speaks } = provider('gemini')
   const path = (model: string, stream = false) => {
     const endpoint = speaks['gemini-generate']
@@ -258,6 +329,92 @@ const SAID: readonly [provider: string, status: number, complaint: UpstreamCompl
     { message: 'You are using a Trial key, which is limited to 1000 API calls / month' },
     'upstream_quota',
   ],
+  ['cohere', 429, { message: 'Please wait and try again later: rate limit' }, 'upstream_rate_limited'],
+  ['cohere', 401, { message: 'invalid api token' }, 'upstream_credentials'],
+  [
+    'cohere',
+    404,
+    { message: "model 'x' not found, make sure the correct model ID was used" },
+    'upstream_model_missing',
+  ],
+  [
+    'cohere',
+    400,
+    { message: 'too many tokens: total number of tokens in the prompt cannot exceed 4081' },
+    'upstream_rejected',
+  ],
+  ['cohere', 402, { message: 'Please add or update your payment method to continue' }, 'upstream_quota'],
+  ['cohere', 498, { message: 'the generation was blocked' }, 'upstream_rejected'],
+  ['cohere', 503, { message: 'Service unavailable' }, 'upstream_overloaded'],
+  ['voyage', 429, { message: 'You have not yet added your payment method in the billing page' }, 'upstream_quota'],
+  ['voyage', 429, { message: 'Rate limit reached: RPM' }, 'upstream_rate_limited'],
+  ['voyage', 401, { message: 'Provided API key is invalid.' }, 'upstream_credentials'],
+  ['voyage', 400, { message: 'Model x is not supported. Supported models are …' }, 'upstream_model_missing'],
+  ['voyage', 400, { message: 'The request exceeds the max context length' }, 'upstream_rejected'],
+  ['jina', 402, { message: 'Insufficient account balance' }, 'upstream_quota'],
+  ['jina', 403, { message: 'Insufficient balance for this key' }, 'upstream_quota'],
+  ['jina', 401, { message: 'Unauthorized' }, 'upstream_credentials'],
+  ['jina', 422, { message: 'Model x not found' }, 'upstream_model_missing'],
+  ['jina', 429, { message: 'Rate limit exceeded' }, 'upstream_rate_limited'],
+  ['bedrock', 400, { message: 'The provided model identifier is invalid.' }, 'upstream_model_missing'],
+  [
+    'bedrock',
+    400,
+    { message: "Invocation of model ID x with on-demand throughput isn't supported. Retry with an inference profile" },
+    'upstream_model_missing',
+  ],
+  [
+    'bedrock',
+    403,
+    { message: "You don't have access to the model with the specified model ID." },
+    'upstream_model_missing',
+  ],
+  ['bedrock', 403, { message: 'The security token included in the request is invalid.' }, 'upstream_credentials'],
+  ['bedrock', 403, { message: 'The security token included in the request is expired' }, 'upstream_credentials'],
+  ['bedrock', 400, { code: 'ServiceQuotaExceededException' }, 'upstream_quota'],
+  ['bedrock', 429, { message: 'Too many tokens per day, please wait before trying again.' }, 'upstream_quota'],
+  ['bedrock', 429, { message: 'Too many requests, please wait before trying again.' }, 'upstream_rate_limited'],
+  ['bedrock', 429, { code: 'throttlingException', message: 'Too many tokens, please wait' }, 'upstream_rate_limited'],
+  ['bedrock', 429, { message: 'Model is not ready for inference.' }, 'upstream_overloaded'],
+  ['bedrock', 503, { message: 'Bedrock is unable to process your request.' }, 'upstream_overloaded'],
+  ['bedrock', 424, { message: 'The model failed to generate a response' }, 'upstream_error'],
+  ['bedrock', 400, { message: 'Input is too long for requested model.' }, 'upstream_rejected'],
+  ['bedrock', 400, { message: 'Malformed input request: #: required key [messages] not found' }, 'upstream_rejected'],
+  ['vertex', 401, { code: 'UNAUTHENTICATED', message: 'ACCESS_TOKEN_EXPIRED' }, 'upstream_credentials'],
+  [
+    'vertex',
+    403,
+    { code: 'PERMISSION_DENIED', message: 'aiplatform.endpoints.predict denied' },
+    'upstream_credentials',
+  ],
+  ['vertex', 403, { code: 'BILLING_DISABLED', message: 'This API method requires billing' }, 'upstream_quota'],
+  ['vertex', 404, { message: 'Publisher Model `projects/p/…/models/x` was not found' }, 'upstream_model_missing'],
+  [
+    'vertex',
+    429,
+    { code: 'RESOURCE_EXHAUSTED', message: 'Resource exhausted. Please try again later.' },
+    'upstream_rate_limited',
+  ],
+  ['vertex', 429, { message: 'Quota exceeded for aiplatform.googleapis.com, see billing' }, 'upstream_rate_limited'],
+  ['vertex', 503, { code: 'UNAVAILABLE' }, 'upstream_overloaded'],
+  [
+    'vertex',
+    400,
+    { code: 'INVALID_ARGUMENT', message: 'The input token count exceeds the maximum' },
+    'upstream_rejected',
+  ],
+  ['azure-foundry', 404, { code: 'DeploymentNotFound' }, 'upstream_model_missing'],
+  ['azure-foundry', 400, { code: 'unknown_model', message: 'Unknown model: x' }, 'upstream_model_missing'],
+  ['azure-foundry', 400, { code: 'content_filter' }, 'upstream_rejected'],
+  [
+    'azure-foundry',
+    401,
+    { code: '401', message: 'Access denied due to invalid subscription key' },
+    'upstream_credentials',
+  ],
+  ['azure-foundry', 403, { message: 'Out of call volume quota.' }, 'upstream_quota'],
+  ['azure-foundry', 429, { code: 'NoCapacity', message: 'high demand' }, 'upstream_overloaded'],
+  ['azure-foundry', 529, { type: 'overloaded_error', message: 'Overloaded' }, 'upstream_overloaded'],
 ]
 
 for (const [id, status, complaint, means] of SAID) {

@@ -55,3 +55,7 @@ export default defineDialect({
     readError,
   },
 })
+
+// What other formats share that serve the same models, or whose names have the same alphabet.
+export { originalNames, wireId, wireName } from './names.ts'
+export { inputOf, JSON_TOOL } from './vocabulary.ts'

@@ -17,12 +17,16 @@ const fitted = (text: string): string => {
   return `${stem}_${createHash('sha256').update(text).digest('hex').slice(0, 12)}`
 }
 
-export const wireName = (name: string): string =>
-  name.length <= LONGEST_NAME && FITTING.test(name) ? name : fitted(name)
-export const wireId = (id: string): string => (FITTING.test(id) ? id : fitted(id))
+/** Vendors of this alphabet with a shorter limit say theirs. */
+export const wireName = (name: string, longest = LONGEST_NAME): string =>
+  name.length <= longest && FITTING.test(name) ? name : fitted(name)
+export const wireId = (id: string, longest = Number.POSITIVE_INFINITY): string =>
+  id.length <= longest && FITTING.test(id) ? id : fitted(id)
 
 /** Replaced name → the client's own; holds only names that had to be replaced. */
-export function originalNames(asked: ModelRequest | undefined): ReadonlyMap<string, string> {
+export function originalNames(asked: ModelRequest | undefined, longest = LONGEST_NAME): ReadonlyMap<string, string> {
   const tools = asked?.operation === 'chat' ? (asked.tools ?? []) : []
-  return new Map(tools.map(({ name }) => [wireName(name), name] as const).filter(([onWire, name]) => onWire !== name))
+  return new Map(
+    tools.map(({ name }) => [wireName(name, longest), name] as const).filter(([onWire, name]) => onWire !== name),
+  )
 }

@@ -6,6 +6,7 @@ import type { Watcher } from '../../core/dialect.ts'
 import { GatewayError } from '../../core/errors.ts'
 import { type Frame, MARK, type ReplyEvent, type ReplyFacts } from '../../core/reply.ts'
 import type { JsonObject, JsonValue } from '../../core/request.ts'
+import { textBytes } from '../../wire/measure.ts'
 import { sseData } from '../../wire/sse.ts'
 import { bornInside } from './errors.ts'
 import { MessageReader } from './reader.ts'
@@ -13,12 +14,9 @@ import { mergedUsage, usageOf } from './usage.ts'
 import { finishOf, isObject, JSON_TOOL, listOf, objectOf, stringOf } from './vocabulary.ts'
 
 const DELTA = Buffer.from('"content_block_delta"')
-/** A key in full with its quotes cannot stand inside a string, where its quotes would be escaped. */
 const TEXT_KEYS = ['"text"', '"thinking"', '"partial_json"'].map((key) => Buffer.from(key))
 /** How far into a frame its type stands: behind `event: content_block_delta\ndata: {"type":`. */
 const HEAD = 80
-const QUOTE = 0x22
-const BACKSLASH = 0x5c
 
 export class MessageWatcher implements Watcher {
   readonly facts: ReplyFacts = { textBytes: 0, complete: false }
@@ -31,7 +29,7 @@ export class MessageWatcher implements Watcher {
     const { facts } = this
     if (bytes.subarray(0, HEAD).includes(DELTA)) {
       frame.marks |= MARK.content
-      facts.textBytes += textBytes(bytes)
+      facts.textBytes += textBytes(bytes, TEXT_KEYS)
       return
     }
     const value = parsed(bytes)
@@ -52,7 +50,7 @@ export class MessageWatcher implements Watcher {
         return
       case 'content_block_delta':
         frame.marks |= MARK.content
-        facts.textBytes += textBytes(bytes)
+        facts.textBytes += textBytes(bytes, TEXT_KEYS)
         return
       case 'message_delta': {
         frame.marks |= MARK.final
@@ -144,41 +142,4 @@ function parsed(bytes: Buffer): JsonValue | undefined {
   } catch {
     return undefined
   }
-}
-
-/** The UTF-8 length of a delta's text, its escapes counted as what they stand for. */
-function textBytes(bytes: Buffer): number {
-  for (const key of TEXT_KEYS) {
-    let at = bytes.indexOf(key)
-    if (at < 0) continue
-    at += key.length
-    while (isBetween(bytes[at])) at++
-    if (bytes[at] === QUOTE) return stringBytes(bytes, at + 1)
-  }
-  return 0
-}
-
-/** White space or the colon between a key and its value. */
-const isBetween = (byte: number | undefined): boolean => byte === 0x3a || byte === 0x20 || byte === 0x09
-
-function stringBytes(bytes: Buffer, start: number): number {
-  const close = bytes.indexOf(QUOTE, start)
-  const escaped = bytes.indexOf(BACKSLASH, start)
-  if (close >= 0 && (escaped < 0 || escaped > close)) return close - start
-  let sum = 0
-  for (let at = start; at < bytes.length && bytes[at] !== QUOTE; ) {
-    if (bytes[at] !== BACKSLASH) {
-      sum++
-      at++
-    } else if (bytes[at + 1] !== 0x75) {
-      sum++
-      at += 2
-    } else {
-      const code = Number.parseInt(bytes.toString('latin1', at + 2, at + 6), 16)
-      // Half of a surrogate pair: the pair is four bytes.
-      sum += code < 0x80 ? 1 : code < 0x800 || (code >= 0xd800 && code < 0xe000) ? 2 : 3
-      at += 6
-    }
-  }
-  return sum
 }
