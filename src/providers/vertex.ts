@@ -115,6 +115,8 @@ async function ofFederation(parts: SignerParts, given: Readonly<Record<string, u
       transporter: transport.client,
       useAuthRequestParameters: false,
     } as unknown as ConstructorParameters<typeof IdentityPoolClient>[0])
+    // The library makes a transport of its own for the exchange (11.3), whatever it was handed.
+    Object.assign((client as unknown as { stsCredential: object }).stsCredential, { transporter: transport.client })
     const { token } = await client.getAccessToken()
     return tokenOf(parts.upstream, token, client.credentials.expiry_date, parts.now())
   })

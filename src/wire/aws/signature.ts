@@ -1,7 +1,4 @@
-/**
- * AWS Signature Version 4 over one call, by AWS's own signer. Only the hash is lent by us (Node's), and the body is
- * hashed where it lies instead of being joined first.
- */
+/** AWS Signature Version 4 over one call, by AWS's own signer; only the hash is lent by us (Node's). */
 import { createHash, createHmac, type Hash, type Hmac } from 'node:crypto'
 import { SignatureV4 } from '@smithy/signature-v4'
 import type { Unsigned } from '../../core/signing.ts'
@@ -58,8 +55,6 @@ export async function awsSignature(
   now: number,
 ): Promise<Record<string, string>> {
   const url = new URL(call.url)
-  const body = createHash('sha256')
-  for (const piece of call.body) body.update(piece)
   const covered = Object.entries(call.headers).filter(([name]) => !UNSIGNED.has(name))
   const signer = new SignatureV4({ credentials, region, service, sha256: Sha256, applyChecksum: false })
   const query: Record<string, string | string[]> = {}
@@ -74,15 +69,15 @@ export async function awsSignature(
       hostname: url.hostname,
       path: url.pathname,
       query,
-      headers: { ...Object.fromEntries(covered), host: url.host, [CONTENT_HASH]: body.digest('hex') },
+      headers: { ...Object.fromEntries(covered), host: url.host },
+      body: call.body.length === 1 ? call.body[0] : Buffer.concat(call.body),
     },
     { signingDate: new Date(now) },
   )
   const set: Record<string, string> = {}
-  for (const name of ['authorization', 'x-amz-date', 'x-amz-security-token', CONTENT_HASH]) {
+  for (const name of ['authorization', 'x-amz-date', 'x-amz-security-token']) {
     const value = signed.headers[name]
     if (value !== undefined) set[name] = value
   }
   return set
 }
-const CONTENT_HASH = 'x-amz-content-sha256'
