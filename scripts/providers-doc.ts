@@ -19,8 +19,27 @@ async function definitions(): Promise<Provider[]> {
 
 const code = (text: string): string => `\`${text}\``
 
-const endpointText = (endpoint: Endpoint): string =>
-  pathOf(endpoint, { model: 'MODEL', stream: false, options: {} })?.replace('MODEL', '{model}') ?? ''
+/** Placeholders where an option stands in the path, and a model of each kind that a vendor tells apart. */
+const SHOWN = { project: '{project}', location: '{location}' }
+const KINDS = [
+  'MODEL',
+  'claude-MODEL',
+  'anthropic.claude-MODEL',
+  'cohere.embed-MODEL',
+  'cohere.rerank-MODEL',
+  'maker/MODEL',
+  'embedding-MODEL',
+]
+
+const endpointText = (endpoint: Endpoint): string => {
+  for (const model of KINDS) {
+    const path = pathOf(endpoint, { model, stream: false, options: SHOWN })
+    if (path === undefined) continue
+    const shown = path.replace(encodeURIComponent(model), '{model}')
+    return model === 'MODEL' ? shown : `${shown} (${model.replace('MODEL', '…')})`
+  }
+  return ''
+}
 
 function notesOf(provider: Provider): string {
   const notes: string[] = []
@@ -29,6 +48,7 @@ function notesOf(provider: Provider): string {
   if (provider.catalog === undefined) notes.push('no list prices')
   if (provider.sign) notes.push(`key sent as ${code(Object.keys(provider.sign('')).join(', '))}`)
   if (provider.quirks?.noStreamOptions) notes.push(`${code('stream_options')} is not sent`)
+  if (provider.signer) notes.push('signs its calls, see below')
   if (provider.forward) notes.push(`passes on ${provider.forward.map(code).join(', ')}`)
   return notes.join('; ')
 }
@@ -41,13 +61,33 @@ function row(provider: Provider): string {
     environment
       ? [environment.key, environment.baseUrl].flatMap((name) => (name ? [code(name)] : [])).join('<br>')
       : '–',
-    baseUrl ? code(baseUrl) : 'to be configured',
+    baseUrl ? code(baseUrl) : provider.baseUrlOf ? 'from its options' : 'to be configured',
     Object.entries(speaks)
       .map(([dialect, endpoint]) => `${dialect} ${code(endpointText(endpoint))}`)
       .join('<br>'),
     notesOf(provider),
   ]
   return `| ${cells.join(' | ')} |`
+}
+
+interface Field {
+  readonly description?: string
+  readonly default?: unknown
+  readonly anyOf?: readonly { readonly const?: string }[]
+}
+
+/** The options of each provider that has some, with what their schemas say of them. */
+function optionsOf({ title, options }: Provider): string {
+  if (!options) return ''
+  const needed = new Set<string>(options.required ?? [])
+  const rows = Object.entries(options.properties as Record<string, Field>).map(([name, field]) => {
+    const usual = field.default === undefined ? '' : ` (${code(String(field.default))} if left out)`
+    const must = needed.has(name) && field.default === undefined ? ', needed' : ''
+    const words = (field.anyOf ?? []).flatMap((word) => (word.const === undefined ? [] : [code(word.const)]))
+    const oneOf = words.length > 0 ? ` One of ${words.join(', ')}.` : ''
+    return `| ${code(name)}${must} | ${field.description ?? ''}${oneOf}${usual} |`
+  })
+  return `### ${title}\n\n| option | what it says |\n|---|---|\n${rows.join('\n')}\n`
 }
 
 const page = (providers: readonly Provider[]): string => `# Providers
@@ -67,7 +107,25 @@ flagged as unpriced until an administrator enters a price. Any other server that
 | provider | id | environment | base URL | endpoints | notes |
 |---|---|---|---|---|---|
 ${providers.map(row).join('\n')}
-`
+
+## Options
+
+What an upstream at these providers says besides: \`options\` in the admin API and in \`stockyard.yaml\`,
+\`--option name=value\` in the command:
+
+\`\`\`
+stockyard upstreams set bedrock --provider bedrock --option region=eu-central-1 --option credentials=web-identity
+\`\`\`
+
+Credentials that are fetched are fetched once for all calls, renewed before they end while calls go on with the old ones, and
+replaced once when the vendor refuses them. Whatever is asked for them is asked through the same guarded way out as the
+calls themselves. A secret of Bedrock is a Bedrock API key, or \`<access key id>:<secret access key>\` with
+\`:<session token>\` if there is one; one of Vertex AI is the JSON of a service account or of a federation.
+
+${providers
+  .map(optionsOf)
+  .filter((text) => text !== '')
+  .join('\n')}`
 
 const text = page(await definitions())
 if (process.argv.includes('--check')) {

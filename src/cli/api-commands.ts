@@ -7,6 +7,19 @@ import { type ClientFlags, call, fail, table } from './client.ts'
 type Row = Record<string, unknown>
 const FOLLOW_MS = 1_000
 
+interface UpstreamFlags {
+  readonly provider: string
+  readonly baseUrl?: string
+  readonly secretEnv?: string
+  readonly option: Readonly<Record<string, string>>
+}
+
+function optionOf(text: string, before: Readonly<Record<string, string>>): Record<string, string> {
+  const equals = text.indexOf('=')
+  if (equals < 1) fail(`"${text}" is not name=value`)
+  return { ...before, [text.slice(0, equals)]: text.slice(equals + 1) }
+}
+
 export function apiCommands(stockyard: Command, dataDir: () => Option): void {
   const own = (parent: Command, name: string, description: string): Command =>
     parent
@@ -45,12 +58,14 @@ export function apiCommands(stockyard: Command, dataDir: () => Option): void {
     .requiredOption('--provider <id>', 'see docs/providers.md')
     .option('--base-url <url>', 'where it is, if not at the usual place')
     .option('--secret-env <variable>', 'the environment variable that holds the key')
-    .action(async (name: string, flags: ClientFlags & { provider: string; baseUrl?: string; secretEnv?: string }) => {
+    .option('--option <name=value>', "one of the provider's options; may be repeated", optionOf, {})
+    .action(async (name: string, flags: ClientFlags & UpstreamFlags) => {
       const secret = flags.secretEnv === undefined ? undefined : process.env[flags.secretEnv]
       if (flags.secretEnv !== undefined && !secret) fail(`${flags.secretEnv} is not set`)
       const answer = (await call(flags, 'PUT', `upstreams/${id(name)}`, {
         provider: flags.provider,
         ...(flags.baseUrl === undefined ? {} : { baseUrl: flags.baseUrl }),
+        ...(Object.keys(flags.option).length > 0 ? { options: flags.option } : {}),
         ...(secret ? { credentials: [{ id: 'main', secret }] } : {}),
       })) as { revision: number }
       show(flags, answer, () => `upstream ${name} is set (revision ${answer.revision})`)

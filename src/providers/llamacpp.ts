@@ -14,6 +14,7 @@ export default defineProvider({
     'openai-chat': '/chat/completions',
     'openai-completions': '/completions',
     'openai-embeddings': '/embeddings',
+    'jina-rerank': '/rerank',
   },
   models: '/models',
   catalog: 'local',
