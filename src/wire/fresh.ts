@@ -20,7 +20,7 @@ const REST_MS = 2_000
 const LEAST_AGE_MS = 10_000
 
 export class Fresh<T extends object> {
-  readonly #fetch: () => Promise<Fetched<T>>
+  readonly #obtain: () => Promise<Fetched<T>>
   readonly #now: () => number
   #value: T | undefined
   #bornAt = 0
@@ -30,8 +30,8 @@ export class Fresh<T extends object> {
   #failedAt = Number.NEGATIVE_INFINITY
   #failure: unknown
 
-  constructor(fetch: () => Promise<Fetched<T>>, now: () => number) {
-    this.#fetch = fetch
+  constructor(obtain: () => Promise<Fetched<T>>, now: () => number) {
+    this.#obtain = obtain
     this.#now = now
   }
 
@@ -59,7 +59,7 @@ export class Fresh<T extends object> {
   }
 
   #renew(): Promise<T> {
-    const flight = this.#fetch().then(
+    const flight = this.#obtain().then(
       ({ value, expiresAt = Number.POSITIVE_INFINITY }) => {
         const now = this.#now()
         this.#value = value

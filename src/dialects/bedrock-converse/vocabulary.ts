@@ -29,11 +29,11 @@ export const asRest = (value: JsonObject): { readonly rest?: Rest } => (isEmpty(
  * application's inference profile says nothing of its model, and is asked nothing special.
  */
 export interface Family {
-  readonly maker: 'anthropic' | 'nova' | 'gpt-oss' | undefined
+  readonly maker: 'claude' | 'nova' | 'gpt-oss' | undefined
   readonly caches: boolean
 }
 export function familyOf(model: string): Family {
-  if (/anthropic\.claude/.test(model)) return { maker: 'anthropic', caches: true }
+  if (/anthropic\.claude/.test(model)) return { maker: 'claude', caches: true }
   if (/amazon\.nova/.test(model)) return { maker: 'nova', caches: true }
   if (/openai\.gpt-oss/.test(model)) return { maker: 'gpt-oss', caches: false }
   return { maker: undefined, caches: model.startsWith('arn:') }

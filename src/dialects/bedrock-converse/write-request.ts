@@ -54,7 +54,7 @@ function inferenceOf(request: ChatRequest, family: Family, report: Report): Json
   if (stops.length < (stop?.length ?? 0)) report('stop')
   const clamped = temperature === undefined ? undefined : Math.min(1, Math.max(0, temperature))
   if (clamped !== temperature) report('temperature')
-  if (topK !== undefined && family.maker !== 'anthropic' && family.maker !== 'nova') report('top_k')
+  if (topK !== undefined && family.maker !== 'claude' && family.maker !== 'nova') report('top_k')
   return {
     ...(maxOutputTokens === undefined ? {} : { maxTokens: maxOutputTokens }),
     ...(clamped === undefined ? {} : { temperature: clamped }),
@@ -69,14 +69,14 @@ function thoughtOf(request: ChatRequest, { maker }: Family, context: WriteContex
   const sampling: JsonObject =
     topK === undefined
       ? {}
-      : maker === 'anthropic'
+      : maker === 'claude'
         ? { top_k: topK }
         : maker === 'nova'
           ? { inferenceConfig: { topK } }
           : {}
   const effort = reasoning?.effort
   if (!reasoning || (effort === undefined && reasoning.budgetTokens === undefined)) return sampling
-  if (maker === 'anthropic') {
+  if (maker === 'claude') {
     if (effort === 'none') return sampling
     const limit = request.maxOutputTokens ?? context.maxOutputTokens ?? Number.POSITIVE_INFINITY
     const budget = Math.min(reasoning.budgetTokens ?? BUDGETS[effort ?? 'medium'], limit - 1)

@@ -92,13 +92,12 @@ test('an instance is asked by version 2 of its metadata service', async () => {
 
 test('a profile leads to its role by the keys of another', async () => {
   const files = {
-    '/home/me/.aws/config':
-      '[profile app]\nrole_arn = arn:aws:iam::1:role/app\nsource_profile = base\nregion = us-west-2\n',
-    '/home/me/.aws/credentials': '[base]\naws_access_key_id = AKIDEXAMPLE\naws_secret_access_key = abc ; mine\n',
+    '/h/.aws/config': '[profile app]\nrole_arn = arn:aws:iam::1:role/app\nsource_profile = base\nregion = us-west-2\n',
+    '/h/.aws/credentials': '[base]\naws_access_key_id = AKIDEXAMPLE\naws_secret_access_key = abc ; mine\n',
   }
   const { value, calls } = await credentials(
     { source: 'profile', profile: 'app' },
-    { variables: { HOME: '/home/me' }, files, answers: [STS('AssumeRole')] },
+    { variables: { HOME: '/h' }, files, answers: [STS('AssumeRole')] },
   )
   assert.deepEqual(value, TAKEN)
   assert.equal(calls[0]?.url, 'https://sts.us-west-2.amazonaws.com/')

@@ -2,13 +2,13 @@
 import assert from 'node:assert/strict'
 import { createVerify, generateKeyPairSync } from 'node:crypto'
 import { test } from 'node:test'
-import { type Scripted, signerParts } from '../../test/upstream/signing.ts'
-import type { Provider } from '../core/provider.ts'
-import type { Unsigned } from '../core/signing.ts'
-import azure from './azure.ts'
-import foundry from './azure-foundry.ts'
-import bedrock from './bedrock.ts'
-import vertex from './vertex.ts'
+import type { Provider } from '../../src/core/provider.ts'
+import type { Unsigned } from '../../src/core/signing.ts'
+import azure from '../../src/providers/azure.ts'
+import foundry from '../../src/providers/azure-foundry.ts'
+import bedrock from '../../src/providers/bedrock.ts'
+import vertex from '../../src/providers/vertex.ts'
+import { type Scripted, signerParts } from '../upstream/signing.ts'
 
 const call = (url = 'https://example.test/x'): Unsigned => ({
   method: 'POST',
