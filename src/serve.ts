@@ -7,13 +7,14 @@ import { join } from 'node:path'
 import { pino } from 'pino'
 import { createCatalog } from './catalog/catalog.ts'
 import { failure } from './core/errors.ts'
-import type { Exchange } from './core/exchange.ts'
+import type { Exchange, Principal } from './core/exchange.ts'
 import { createGateway, type Gateway } from './core/gateway.ts'
 import { createReplay } from './core/kept.ts'
 import type { Module } from './core/module.ts'
 import { record } from './core/pipeline.ts'
 import type { Snapshot } from './core/snapshot.ts'
 import { dialects as dialectList } from './dialects/index.ts'
+import { createAttempts } from './http/admin/attempts.ts'
 import { adminApi } from './http/admin/index.ts'
 import type { AdminStore } from './http/admin/route.ts'
 import { STALL_MS } from './http/answer.ts'
@@ -140,7 +141,7 @@ async function start(options: ServeOptions, undo: (() => Promise<unknown>)[]): P
     (hook, error) => say.warn('a record was dropped', { hook, error: String(error) }),
     count,
   )
-  const running = new Set<AbortController>()
+  const running = new Map<AbortController, Exchange>()
   const bodyLimitBytes = options.bodyLimitBytes ?? BODY_LIMIT
   const app = createServer({
     bodyLimitBytes,
@@ -175,6 +176,15 @@ async function start(options: ServeOptions, undo: (() => Promise<unknown>)[]): P
   const trouble = () => store.ledger.trouble
   targetMetrics(registry, gateway, now)
   health(app, { gateway, identity, registry, draining: () => draining, port: () => port, trouble })
+  const cut = (of: (principal: Principal) => boolean): number => {
+    let ended = 0
+    for (const [controller, x] of running) {
+      if (!x?.principal || !of(x.principal)) continue
+      controller.abort(failure('revoked'))
+      ended++
+    }
+    return ended
+  }
   adminApi(
     app,
     {
@@ -186,6 +196,8 @@ async function start(options: ServeOptions, undo: (() => Promise<unknown>)[]): P
       now,
       nextId: ids,
       explain: createExplain(doors),
+      attempts: createAttempts(now),
+      cut,
     },
     () => port,
   )
@@ -205,7 +217,7 @@ async function start(options: ServeOptions, undo: (() => Promise<unknown>)[]): P
     const closed = app.close()
     const deadline = performance.now() + graceMs
     while (running.size > 0 && performance.now() < deadline) await new Promise((resolve) => setTimeout(resolve, 20))
-    for (const controller of running) controller.abort(failure('shutting_down'))
+    for (const controller of running.keys()) controller.abort(failure('shutting_down'))
     while (running.size > 0 && performance.now() < deadline + 5_000)
       await new Promise((resolve) => setTimeout(resolve, 20))
     app.server.closeAllConnections()

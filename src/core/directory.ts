@@ -44,7 +44,7 @@ export interface Team extends Member {
 export const ROLES = ['owner', 'admin', 'member', 'viewer', 'auditor'] as const
 export type Role = (typeof ROLES)[number]
 
-/** A role in an organization, in one of its teams, or (with neither) in the whole instance. */
+/** A role in an organization, in one of its teams (then it names both), or (with neither) in the whole instance. */
 export interface Membership {
   readonly organization?: string
   readonly team?: string
@@ -57,6 +57,15 @@ export interface User extends Member {
   readonly memberships: readonly Membership[]
   /** Who it is at the identity provider, once it has signed in there: `issuer subject`. */
   readonly subject?: string
+}
+
+/** Somebody who signed in. The id is a hash of the token that the browser holds. */
+export interface Session extends Row {
+  /** Absent: whoever holds the admin key. */
+  readonly user?: string
+  readonly expiresAt: number
+  readonly address?: string
+  readonly agent?: string
 }
 
 /** The id is the public part of the key, so it may stand in logs and on ledger rows. */
@@ -122,12 +131,22 @@ export interface Rows {
   readonly team: Team
   readonly user: User
   readonly key: Key
+  readonly session: Session
   readonly limit: Limit
   readonly budget: Budget
   readonly grant: Grant
 }
 export type RowKind = keyof Rows
-export const ROW_KINDS: readonly RowKind[] = ['organization', 'team', 'user', 'key', 'limit', 'budget', 'grant']
+export const ROW_KINDS: readonly RowKind[] = [
+  'organization',
+  'team',
+  'user',
+  'key',
+  'session',
+  'limit',
+  'budget',
+  'grant',
+]
 /** Rows that hang on a place in the tree: their `scope` says where. */
 export type FigureKind = 'limit' | 'budget' | 'grant'
 /** A row as it is written: the store adds version and times. */
@@ -144,6 +163,8 @@ export interface Listing {
   readonly name?: string
   /** Of a user: who it is at the identity provider. */
   readonly subject?: string
+  /** Users that have a membership in this organization, or in one of its teams. */
+  readonly memberOf?: string
   readonly after?: string
   readonly limit?: number
 }

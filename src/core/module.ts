@@ -12,6 +12,7 @@ import type { Keyring } from './keys.ts'
 import type { NanoUsd } from './money.ts'
 import type { Reply, ReplyEvent } from './reply.ts'
 import type { ModelRequest } from './request.ts'
+import type { Action, Actor } from './roles.ts'
 import type { Ledger, Mode, ScopedCache, Tables, TablesDefinition } from './store.ts'
 import type { Usage } from './usage.ts'
 
@@ -177,6 +178,12 @@ export interface Jobs {
   every(ms: number, work: () => Awaitable<void>): void
 }
 
+/**
+ * Which action, in the whole instance, a route takes; unless told, `read` for GET and `manage` for the rest. `signed-in`:
+ * anybody who administers something, and the handler looks at whose it is. `public`: anybody.
+ */
+export type Needs = Action | 'signed-in' | 'public'
+
 /** An administrative route of a module, as data: 404 `module_disabled` while it is off. */
 export interface AdminRoute {
   readonly method: 'GET' | 'POST' | 'PUT' | 'DELETE'
@@ -187,6 +194,7 @@ export interface AdminRoute {
   readonly body?: TObject
   readonly answer: TObject
   readonly example: object
+  readonly needs?: Needs
   /** A plain object is sent as JSON, a Download as what it says it is. */
   handle(host: Host, call: AdminCall): Awaitable<unknown>
 }
@@ -205,6 +213,8 @@ export class Download {
 export interface AdminCall {
   /** Who administers, as records name them. */
   readonly actor: string
+  /** The same with its roles, for answers that depend on them. */
+  readonly who: Actor
   readonly params: Readonly<Record<string, string>>
   readonly query: Readonly<Record<string, unknown>>
   readonly body: unknown

@@ -3,6 +3,7 @@
  * Every administrative route names the action that it takes; this table says which role may take it.
  */
 import type { Membership, Role } from './directory.ts'
+import { failure } from './errors.ts'
 
 /**
  * `read` rows and settings, `usage` money and logs, `audit` the record of changes, `use` keys of one's own, `manage`
@@ -53,3 +54,28 @@ function covers(membership: Membership, place: Place): boolean {
 /** Nobody gives what they do not have: every action of the role must be the giver's own there, and managing with it. */
 export const mayGrant = (actor: Actor, membership: Membership): boolean =>
   may(actor, 'manage', membership) && ACTIONS_OF[membership.role].every((action) => may(actor, action, membership))
+
+/** What an administrator sees of usage and logs; the fields are filters that hold together. */
+export interface View {
+  readonly organization?: string
+  readonly team?: string
+  readonly user?: string
+}
+
+/**
+ * Narrows a question about usage or logs to what the actor may see: what was asked for, if a role covers it; with nothing
+ * asked for and no role in the whole instance, what is the actor's own. Throws `permission_denied`.
+ */
+export function viewOf(actor: Actor, asked: View): View {
+  if (may(actor, 'usage', INSTANCE)) return {}
+  const { organization, team, user } = asked
+  if (team !== undefined && may(actor, 'usage', { organization, team })) return {}
+  if (organization !== undefined && may(actor, 'usage', { organization })) return {}
+  const own = actor.user
+  if (own !== undefined && (user === own || (user === undefined && organization === undefined && team === undefined))) {
+    return { user: own }
+  }
+  throw failure('permission_denied', {
+    problem: 'You see your own usage, and that of the organizations and teams in which your role shows it: name one.',
+  })
+}

@@ -8,6 +8,7 @@ import { asGatewayError } from '../core/deliver.ts'
 import type { ClientSide, Dialect } from '../core/dialect.ts'
 import { type EnginePorts, run } from '../core/engine.ts'
 import { failure, type Refusal } from '../core/errors.ts'
+import type { Exchange } from '../core/exchange.ts'
 import type { Gateway } from '../core/gateway.ts'
 import { parseJsonObject } from '../wire/json.ts'
 import { JsonArrayEnvelope } from '../wire/json-array.ts'
@@ -23,7 +24,7 @@ export interface DataPlaneParts {
   readonly ports: EnginePorts
   readonly bodyLimitBytes: number
   /** Every exchange that is running, so that a stop can wait for them or end them. */
-  readonly running: Set<AbortController>
+  readonly running: Map<AbortController, Exchange>
   nextId(): string
   readonly draining: () => boolean
   /** How long a client may take nothing of its answer. */
@@ -70,7 +71,6 @@ function createDoor(parts: DataPlaneParts, dialect: Dialect): Door {
     const leave = snapshot.enter()
     const controller = new AbortController()
     const { signal } = controller
-    parts.running.add(controller)
     // A stop waits until the last byte is handed over, not only written.
     out.once('close', () => {
       if (!out.writableFinished) controller.abort()
@@ -78,6 +78,7 @@ function createDoor(parts: DataPlaneParts, dialect: Dialect): Door {
     })
     const arrivedAt = parts.ports.now()
     const x = new Arrival({ id: parts.nextId(), arrivedAt, request, dialect, snapshot, signal })
+    parts.running.set(controller, x)
     const envelope = address?.array ? new JsonArrayEnvelope() : undefined
     let ping: Pinger | undefined
     const whole = (body: Buffer): void => {

@@ -2,25 +2,34 @@
  * The admin API: every route of core and of the modules, behind the admin key or a session cookie, and its OpenAPI
  * description made from the same data.
  */
-import { randomBytes } from 'node:crypto'
 import { Readable } from 'node:stream'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { type Acting, acting } from '../../core/acting.ts'
 import { failure } from '../../core/errors.ts'
-import { type AdminRoute, Download } from '../../core/module.ts'
+import { type AdminRoute, Download, type Needs } from '../../core/module.ts'
+import { type Actor, INSTANCE, may } from '../../core/roles.ts'
 import { parseStrict } from '../../core/settings.ts'
 import { parseJsonObject } from '../../wire/json.ts'
-import { judgeLocal } from '../identity.ts'
 import { configurationRoutes } from './configuration.ts'
+import { directoryRoutes } from './directory/index.ts'
 import { openApi } from './openapi.ts'
 import { operationRoutes } from './operations.ts'
-import type { AdminContext, CoreRoute } from './route.ts'
+import type { AdminContext, CoreCall, CoreRoute } from './route.ts'
+import { createDoor, type SignedIn, sessionRoutes } from './sessions.ts'
 import { targetRoutes } from './targets.ts'
 
-const COOKIE = 'stockyard_session'
-const SESSION_MS = 12 * 3_600_000
+export const coreRoutes: readonly CoreRoute[] = [
+  ...configurationRoutes,
+  ...operationRoutes,
+  ...targetRoutes,
+  ...sessionRoutes,
+  ...directoryRoutes,
+]
 
-export const coreRoutes: readonly CoreRoute[] = [...configurationRoutes, ...operationRoutes, ...targetRoutes]
+/** What a route takes, where it does not say. */
+export const needsOf = ({ needs, method }: Pick<CoreRoute, 'needs' | 'method'>): Needs =>
+  needs ?? (method === 'GET' ? 'read' : 'manage')
+const NOBODY: Actor = { name: 'nobody', memberships: [] }
 
 /** What the record of a change says about how it came to be. */
 function describe(request: FastifyRequest, requestId: string): Acting {
@@ -39,27 +48,20 @@ function describe(request: FastifyRequest, requestId: string): Acting {
 }
 
 export function adminApi(app: FastifyInstance, context: AdminContext, port: () => number): void {
-  const sessions = new Map<string, number>()
+  const { directory } = context.gateway.store
+  const doorman = createDoor(directory, context.identity, { port, now: context.now })
 
-  /** Who administers, or a 401. A cookie only counts for requests that this very console made. */
-  function actorOf(request: FastifyRequest): string {
-    const key = /^Bearer[ ]+(\S+)$/i.exec(request.headers.authorization ?? '')?.[1]
-    if (key !== undefined) {
-      if (context.identity.isAdmin(key)) return 'admin'
-      throw failure('invalid_api_key', { problem: 'it is not the admin key' })
+  /** Who administers, and may do what this route does. */
+  function admitted(request: FastifyRequest, route: CoreRoute | AdminRoute): SignedIn {
+    const needs = needsOf(route)
+    if (needs === 'public') return { who: NOBODY }
+    const signedIn = doorman(request)
+    if (needs !== 'signed-in' && !may(signedIn.who, needs, INSTANCE)) {
+      throw failure('permission_denied', {
+        problem: `Your role does not allow ${route.method} /api/${route.path}; it takes "${needs}" in the whole instance.`,
+      })
     }
-    const token = new RegExp(`(?:^|; )${COOKIE}=([\\w-]+)`).exec(request.headers.cookie ?? '')?.[1]
-    const until = token === undefined ? undefined : sessions.get(token)
-    if (until !== undefined && until > context.now()) {
-      const site = request.headers['sec-fetch-site']
-      if (request.method === 'GET' || site === 'same-origin' || judgeLocal(request.raw, port()) === 'local')
-        return 'admin'
-      throw failure('permission_denied', { problem: 'A session cookie is not accepted from another site.' })
-    }
-    throw failure('authentication_required', {}, undefined, {
-      message:
-        'The admin API needs the admin key: "Authorization: Bearer …". It is in the file admin.key of the data directory.',
-    })
+    return signedIn
   }
 
   const bodyOf = (request: FastifyRequest): unknown => {
@@ -74,12 +76,16 @@ export function adminApi(app: FastifyInstance, context: AdminContext, port: () =
     return parseJsonObject(body).json
   }
 
-  const callOf = (request: FastifyRequest, route: CoreRoute | AdminRoute) => {
-    const actor = actorOf(request)
+  const callOf = (request: FastifyRequest, reply: FastifyReply, route: CoreRoute | AdminRoute): CoreCall => {
+    const { who, session } = admitted(request, route)
     const { dry, ...query } = request.query as Record<string, string>
     const match = /^"?(\d+)"?$/.exec(request.headers['if-match'] ?? '')?.[1]
     return {
-      actor,
+      actor: who.name,
+      who,
+      ...(session ? { session } : {}),
+      request: { ip: request.ip, headers: request.headers, secure: request.protocol === 'https' },
+      reply: (name, value) => void reply.header(name, value),
       dry: dry === '1' || dry === 'true',
       expected: match === undefined ? undefined : Number(match),
       params: request.params as Record<string, string>,
@@ -105,10 +111,11 @@ export function adminApi(app: FastifyInstance, context: AdminContext, port: () =
       method: route.method,
       url: `/api/${route.path}`,
       handler: async (request, reply) => {
-        const call = callOf(request, route)
+        const call = callOf(request, reply, route)
         const circumstances = circumstancesOf(request, reply)
         const answer = await acting.run(circumstances, () => route.handle(context, call))
-        reply.header('etag', `"${context.gateway.snapshot.revision}"`)
+        const version = route.row ? (answer as { version?: number }).version : context.gateway.snapshot.revision
+        if (version !== undefined) reply.header('etag', `"${version}"`)
         return send(reply, answer)
       },
     })
@@ -120,7 +127,7 @@ export function adminApi(app: FastifyInstance, context: AdminContext, port: () =
         method: route.method,
         url: `/api/${route.path}`,
         handler: async (request, reply) => {
-          const call = callOf(request, route)
+          const call = callOf(request, reply, route)
           if (context.gateway.moduleState(module.id).mode === 'off')
             throw failure('module_disabled', { module: module.id })
           const host = context.gateway.hostOf(module.id)
@@ -130,31 +137,8 @@ export function adminApi(app: FastifyInstance, context: AdminContext, port: () =
     }
   }
 
-  app.post('/api/session', async (request, reply) => {
-    const { key } = (bodyOf(request) ?? {}) as { key?: unknown }
-    if (typeof key !== 'string' || !context.identity.isAdmin(key)) {
-      throw failure('invalid_api_key', { problem: 'it is not the admin key' })
-    }
-    const now = context.now()
-    for (const [token, until] of sessions) if (until <= now) sessions.delete(token)
-    const token = randomBytes(32).toString('base64url')
-    sessions.set(token, now + SESSION_MS)
-    const secure = request.protocol === 'https' ? '; Secure' : ''
-    reply.header(
-      'set-cookie',
-      `${COOKIE}=${token}; Path=/; HttpOnly; SameSite=Strict; Max-Age=${SESSION_MS / 1_000}${secure}`,
-    )
-    return reply.type('application/json').send('{"signedIn":true}')
-  })
-  app.delete('/api/session', async (request, reply) => {
-    actorOf(request)
-    const token = new RegExp(`(?:^|; )${COOKIE}=([\\w-]+)`).exec(request.headers.cookie ?? '')?.[1]
-    if (token !== undefined) sessions.delete(token)
-    reply.header('set-cookie', `${COOKIE}=; Path=/; HttpOnly; SameSite=Strict; Max-Age=0`)
-    return reply.type('application/json').send('{"signedIn":false}')
-  })
   app.get('/api/openapi.json', async (request, reply) => {
-    actorOf(request)
+    doorman(request)
     return reply
       .type('application/json')
       .send(JSON.stringify(openApi(context.gateway.modules, coreRoutes, context.version)))

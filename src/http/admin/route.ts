@@ -2,12 +2,16 @@
  * An administrative route as data: from it come the HTTP route, the checks of what is sent, and its place in the OpenAPI
  * description. A route of a module looks the same, but gets the module's host instead.
  */
+import type { IncomingHttpHeaders } from 'node:http'
 import type { TObject } from 'typebox'
+import type { Session } from '../../core/directory.ts'
+import type { Principal } from '../../core/exchange.ts'
 import type { Gateway } from '../../core/gateway.ts'
-import type { AdminCall, Awaitable } from '../../core/module.ts'
+import type { AdminCall, Awaitable, Needs } from '../../core/module.ts'
 import type { Price } from '../../core/usage.ts'
 import type { Asked } from '../explain.ts'
 import type { Identity } from '../identity.ts'
+import type { Attempts } from './attempts.ts'
 
 /** What administrators may ask of the store beyond core's port; main hands it in. Money as decimal strings of dollars. */
 export interface AdminStore {
@@ -41,6 +45,10 @@ export interface AdminContext {
   readonly store: AdminStore
   readonly version: string
   readonly startedAt: number
+  /** Failed ones, to sign in. */
+  readonly attempts: Attempts
+  /** Ends running exchanges of these callers; says how many. */
+  cut(of: (principal: Principal) => boolean): number
   now(): number
   explain(asked: Asked): Promise<object>
   /** A new request id. */
@@ -48,6 +56,11 @@ export interface AdminContext {
 }
 
 export interface CoreCall extends AdminCall {
+  /** Absent for the admin key itself. */
+  readonly session?: Session
+  readonly request: { readonly ip: string; readonly headers: IncomingHttpHeaders; readonly secure: boolean }
+  /** Adds a header to the answer. */
+  reply(name: string, value: string): void
   /** Show what would change, and change nothing. */
   readonly dry: boolean
   /** The revision the client last saw, from `If-Match`. */
@@ -63,5 +76,8 @@ export interface CoreRoute {
   readonly body?: TObject
   readonly answer: TObject
   readonly example: object
+  readonly needs?: Needs
+  /** The version in ETag and If-Match is that of the row, not of the configuration. */
+  readonly row?: true
   handle(context: AdminContext, call: CoreCall): Awaitable<unknown>
 }
