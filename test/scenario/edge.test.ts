@@ -124,7 +124,9 @@ test('A17, T84: without the admin key every admin route is 401; files are privat
   const description = await gateway.admin('GET', 'openapi.json')
   let routes = 0
   for (const [path, methods] of Object.entries(description.paths as Record<string, object>)) {
-    for (const method of Object.keys(methods)) {
+    for (const [method, operation] of Object.entries(methods as Record<string, { security?: [] }>)) {
+      // Signing in is for those who are not signed in.
+      if (operation.security) continue
       const answer = await exchange(
         gateway.url + path.replace(/\{\w+\}/g, 'x'),
         method.toUpperCase(),

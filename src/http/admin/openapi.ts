@@ -19,6 +19,7 @@ export function openApi(modules: readonly Module[], core: readonly CoreRoute[], 
       [route.method.toLowerCase()]: {
         tags: [tag],
         summary: route.summary,
+        ...(route.needs === 'public' ? { security: [] } : {}),
         operationId: `${route.method.toLowerCase()} ${route.path}`.replace(
           /\W+(\w)?/g,
           (_, c: string | undefined) => c?.toUpperCase() ?? '',
