@@ -13,6 +13,7 @@ import { createReplay } from './core/kept.ts'
 import type { Module } from './core/module.ts'
 import { record } from './core/pipeline.ts'
 import type { Snapshot } from './core/snapshot.ts'
+import { createThoughts } from './core/thoughts.ts'
 import { dialects as dialectList } from './dialects/index.ts'
 import { createAttempts } from './http/admin/attempts.ts'
 import { adminApi } from './http/admin/index.ts'
@@ -160,6 +161,7 @@ async function start(options: ServeOptions, undo: (() => Promise<unknown>)[]): P
     ports: {
       wire,
       dialects,
+      thoughts: createThoughts(),
       ledger: store.ledger,
       objects: store.objects,
       outputLimitOf: catalog.outputLimitOf,

@@ -13,12 +13,14 @@ import { pathOf } from './provider.ts'
 import { type Frame, MARK, type Reply, type ReplyFacts } from './reply.ts'
 import type { JsonObject, JsonValue, ModelRequest, Rest } from './request.ts'
 import type { Signed } from './signing.ts'
+import type { Thoughts } from './thoughts.ts'
 import type { Seat } from './tries.ts'
 import type { Wire } from './wire.ts'
 
 export interface AttemptPorts {
   readonly wire: Wire
   readonly dialects: ReadonlyMap<string, Dialect>
+  readonly thoughts: Thoughts
   readonly objects: Objects
   outputLimitOf(model: string): number | undefined
   now(): number
@@ -107,7 +109,10 @@ function bodyFor(
     return Object.keys(edits).length === 0 ? [x.body] : ports.wire.splice(x.body, x.scan, edits)
   }
   if (!client) throw failure('not_found', { what: `dialect "${x.dialect}"` })
-  const request = requestFor(x, target, client)
+  const read = requestFor(x, target, client)
+  const scope = x.principal?.scope
+  const isForeign = read.operation === 'chat' && dialect.id !== x.dialect && scope !== undefined
+  const request = isForeign ? ports.thoughts.restored(read, scope, dialect.id) : read
   const { quirks } = target.upstream.provider
   const limit = ports.outputLimitOf(target.model)
   const lost: string[] = []

@@ -12,6 +12,7 @@ import { judge, unavailable } from './faults.ts'
 import { type BoundStage, meter, type Pipeline, stagesOf } from './pipeline.ts'
 import { type Frame, MARK, type Reply, type ReplyEvent } from './reply.ts'
 import type { ModelRequest } from './request.ts'
+import type { Thoughts } from './thoughts.ts'
 import { estimateTokens, NO_USAGE } from './usage.ts'
 import type { Wire } from './wire.ts'
 
@@ -37,6 +38,7 @@ export type Answer = BodyAnswer | StreamAnswer
 export interface DeliveryPorts {
   readonly wire: Wire
   readonly dialects: ReadonlyMap<string, Dialect>
+  readonly thoughts: Thoughts
 }
 
 /** After the finish reason an upstream that neither ends nor says its usage is not waited for longer than this. */
@@ -125,7 +127,20 @@ function onlooker(job: Delivery): ((frames: readonly Frame[]) => void) | undefin
 const written = ({ x, reply }: Delivery): ModelRequest | undefined =>
   x.transformed ?? (reply.dialect === x.dialect ? undefined : x.request())
 
+/** Clients of another dialect are given thoughts that they may lose. */
+function listenerOf({ x, reply, ports }: Delivery): ((event: ReplyEvent) => void) | undefined {
+  const scope = x.principal?.scope
+  return reply.dialect === x.dialect || scope === undefined ? undefined : ports.thoughts.listener(scope, reply.dialect)
+}
+
 async function eventsOf(job: Delivery): Promise<readonly ReplyEvent[]> {
+  const events = await collected(job)
+  const listen = listenerOf(job)
+  if (listen) for (const event of events) listen(event)
+  return events
+}
+
+async function collected(job: Delivery): Promise<readonly ReplyEvent[]> {
   const { reply, ports } = job
   const upstream = ports.dialects.get(reply.dialect)?.upstream
   if (!upstream) throw unavailable(reply.dialect, new Error('no reader'))
@@ -238,6 +253,7 @@ async function* translated(job: Delivery): AsyncGenerator<Portion> {
     return
   }
   const reader = upstream.streamReader(written(job))
+  const listen = listenerOf(job)
   for await (const frames of reply.batches) {
     const events: ReplyEvent[] = []
     for (const frame of frames) {
@@ -245,6 +261,7 @@ async function* translated(job: Delivery): AsyncGenerator<Portion> {
       const { data, event } = ports.wire.payload(frame.bytes)
       events.push(...reader.read(data, event))
     }
+    if (listen) for (const event of events) listen(event)
     yield write(climb(job, events, false))
   }
   yield write(climb(job, reader.end(), true))

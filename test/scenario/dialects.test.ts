@@ -134,6 +134,35 @@ test('A60: a WebSocket upgrade is answered 426 at once', async (t) => {
   assert.deepEqual([answer.status, answer.json.error.code], [426, 'upgrade_refused'])
 })
 
+test('A63: a tool name that is too long or spelled otherwise comes back as the client knows it, everywhere', async (t) => {
+  const gateway = await runGateway(t, { upstreams })
+  const parameters = { type: 'object', properties: {} }
+  for (const name of ['mcp.server:tool/with spaces', `mcp__${'x'.repeat(120)}`, '9lives']) {
+    for (const model of MODELS) {
+      for (const stream of [false, true]) {
+        const ask = { model, stream, messages: [{ role: 'user', content: 'go' }] }
+        const tools = [{ type: 'function', function: { name, parameters } }]
+        const other = model === MODELS[0] ? 'anthropic' : 'openai'
+        const answer =
+          other === 'openai'
+            ? await gateway.send('/v1/chat/completions', { ...ask, tools, tool_choice: 'required' })
+            : await gateway.send('/v1/messages', {
+                ...ask,
+                max_tokens: 99,
+                tools: [{ name, input_schema: parameters }],
+                tool_choice: { type: 'any' },
+              })
+        assert.equal(answer.status, 200, answer.text)
+        assert.ok(answer.text.includes(JSON.stringify(name)), `${model}: ${answer.text}`)
+        const sent = JSON.parse(gateway.upstream.ledger.rows.at(-1)?.rawBody ?? '')
+        const declared =
+          sent.tools[0].function?.name ?? sent.tools[0].functionDeclarations?.[0].name ?? sent.tools[0].name
+        assert.match(declared, /^[A-Za-z_9][A-Za-z0-9_.:-]{0,127}$/)
+      }
+    }
+  }
+})
+
 test("A70: a body in the upstream's own dialect passes byte by byte; the path alone names a Gemini model", async (t) => {
   const gateway = await runGateway(t, { upstreams })
   const odd = '{ "contents":[{"role":"user","parts":[{"text":"caf\\u00e9"}]}],  "labels" : {"a":"b"} }'

@@ -6,7 +6,7 @@
 import { badRequest } from '../../core/errors.ts'
 import type { JsonObject, JsonValue, MediaPart, Message, Part, ToolResultPart } from '../../core/request.ts'
 import { mediaTypeOf } from './media-types.ts'
-import { ID, isEmpty, isObject, isOurCallId, objectOf, ownRest, stringOf } from './vocabulary.ts'
+import { ID, isEmpty, isObject, isOurCallId, objectOf, ownRest, stringOf, wireName } from './vocabulary.ts'
 
 /**
  * Documented by Google for history that another model wrote: from generation 3 on, the first call of each step of the
@@ -129,7 +129,7 @@ function plainPart(part: Part, report: (what: string) => void): JsonObject[] {
         {
           functionCall: {
             ...(isOurCallId(part.id) ? {} : { id: part.id }),
-            name: part.name,
+            name: wireName(part.name),
             args: argumentsOf(part.arguments, () => report('messages.tool_calls.arguments')),
           },
           ...(part.signature === undefined ? {} : { thoughtSignature: part.signature }),
@@ -207,7 +207,7 @@ function resultParts(
     response: {
       functionResponse: {
         ...(isOurCallId(part.id) ? {} : { id: part.id }),
-        name,
+        name: wireName(name),
         response,
         ...(inside.length > 0 ? { parts: inside } : {}),
         ...own,

@@ -4,7 +4,7 @@
  * bytes after a finish reason is the end.
  */
 import { defineDialect } from '../../core/dialect.ts'
-import type { JsonObject, JsonValue } from '../../core/request.ts'
+import type { JsonObject } from '../../core/request.ts'
 import { readError, writeError } from './errors.ts'
 import { readRequest } from './read-request.ts'
 import { ReplyReader } from './reader.ts'
@@ -55,11 +55,11 @@ export default defineDialect({
   upstream: {
     framing: 'sse',
     writeRequest,
-    readBody(body: JsonValue) {
-      const reader = new ReplyReader()
+    readBody(body, asked) {
+      const reader = new ReplyReader(asked)
       return [...reader.take(body), ...reader.end()]
     },
-    streamReader: () => new ReplyReader(),
+    streamReader: (asked) => new ReplyReader(asked),
     watcher: (asked) => new GeminiWatcher(asked),
     factsOf,
     readError,

@@ -5,11 +5,24 @@
 import type { StreamReader } from '../../core/dialect.ts'
 import { failure } from '../../core/errors.ts'
 import type { ReplyEvent } from '../../core/reply.ts'
-import type { JsonObject, JsonValue } from '../../core/request.ts'
+import type { JsonObject, JsonValue, ModelRequest } from '../../core/request.ts'
+import { originalNames } from '../../core/tool-names.ts'
 import { bornInside } from './errors.ts'
 import { PartialArguments } from './partial-arguments.ts'
 import { COUNTED, usageOf } from './usage.ts'
-import { asRest, callId, finishOf, ID, isEmpty, isObject, listOf, numberOf, objectOf, stringOf } from './vocabulary.ts'
+import {
+  asRest,
+  callId,
+  finishOf,
+  ID,
+  isEmpty,
+  isObject,
+  listOf,
+  numberOf,
+  objectOf,
+  stringOf,
+  wireName,
+} from './vocabulary.ts'
 
 /** What a candidate tells beside its content travels as `annotation.rest.candidate`, to the same vendor only. */
 const NOT_ANNOTATION = new Set(['content', 'index', 'finishReason', 'finishMessage'])
@@ -27,6 +40,7 @@ interface Choice {
 /** Only what a caller gave in pieces or a stream's end can be known to be whole: so `end` must be called. */
 export class ReplyReader implements StreamReader {
   readonly #choices = new Map<number, Choice>()
+  readonly #names: ReadonlyMap<string, string>
   #started = false
   #parts = 0
   #ids = 0
@@ -34,6 +48,11 @@ export class ReplyReader implements StreamReader {
   #blocked = false
   #extras = ''
   #usage = ''
+
+  /** `asked` is the request that was written: names that had to be replaced in it come back as they were. */
+  constructor(asked?: ModelRequest) {
+    this.#names = originalNames(asked, wireName)
+  }
 
   /** One event's payload: a response, or (in the framing without SSE) an array's piece with its bracket or comma. */
   read(data: string): ReplyEvent[] {
@@ -183,7 +202,7 @@ export class ReplyReader implements StreamReader {
         part,
         ...at(choice),
         id: stringOf(call.id) ?? callId(this.#replyId, this.#ids++),
-        name,
+        name: this.#names.get(name) ?? name,
         ...(signature === undefined ? {} : { signature }),
         ...asRest(others),
       })

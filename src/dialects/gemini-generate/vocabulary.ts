@@ -4,6 +4,7 @@
  */
 import type { FinishReason } from '../../core/reply.ts'
 import type { JsonObject, JsonValue, Rest } from '../../core/request.ts'
+import { fittedName } from '../../core/tool-names.ts'
 
 export const ID = 'gemini-generate'
 
@@ -66,6 +67,13 @@ const OURS = 'call_gemini_'
 export const callId = (reply: string | undefined, n: number): string =>
   `${OURS}${(reply ?? 'r').replace(/[^A-Za-z0-9_-]/g, '_').slice(0, 23)}_${n}`
 export const isOurCallId = (id: string): boolean => id.startsWith(OURS)
+
+/** Google's names take dots and colons too, and begin with a letter or an underscore. */
+export function wireName(name: string): string {
+  if (/^[A-Za-z_][A-Za-z0-9_.:-]{0,63}$/.test(name)) return name
+  const fitted = fittedName(name, 63)
+  return /^[A-Za-z_]/.test(fitted) ? fitted : `_${fitted}`
+}
 
 /** Which generation a model's name says; undefined where the name is no Gemini's. Aliases follow the newest. */
 export function generationOf(model: string): number | undefined {

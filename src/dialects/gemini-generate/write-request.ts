@@ -5,7 +5,7 @@ import type { ChatRequest, JsonObject, JsonValue, ModelRequest, Tool } from '../
 import { conversationOf } from './contents.ts'
 import { parametersSchema, responseSchema } from './schema.ts'
 import { thinkingConfig } from './thinking.ts'
-import { generationOf, ID, isEmpty, objectOf, ownRest } from './vocabulary.ts'
+import { generationOf, ID, isEmpty, objectOf, ownRest, wireName } from './vocabulary.ts'
 
 const MOST_STOPS = 5
 const LARGEST_SEED = 2 ** 31 - 1
@@ -86,7 +86,7 @@ function declarationOf(tool: Tool, report: Report): JsonObject {
       weakened: (keyword) => report(`tools.parameters.${keyword}`),
     })
   return {
-    name: tool.name,
+    name: wireName(tool.name),
     ...(tool.description === undefined ? {} : { description: tool.description }),
     ...(parameters ? { parametersJsonSchema: parameters } : {}),
     ...ownRest(tool.rest),
@@ -108,7 +108,7 @@ function toolChoiceOf(request: ChatRequest, report: Report): JsonObject | undefi
     case 'required':
       return { mode: 'ANY' }
     case 'tool':
-      return { mode: 'ANY', allowedFunctionNames: [toolChoice.name] }
+      return { mode: 'ANY', allowedFunctionNames: [wireName(toolChoice.name)] }
   }
 }
 

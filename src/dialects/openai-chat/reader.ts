@@ -5,7 +5,8 @@
 import type { StreamReader } from '../../core/dialect.ts'
 import { failure } from '../../core/errors.ts'
 import type { ReplyEvent } from '../../core/reply.ts'
-import type { JsonObject, JsonValue } from '../../core/request.ts'
+import type { JsonObject, JsonValue, ModelRequest } from '../../core/request.ts'
+import { originalNames } from '../../core/tool-names.ts'
 import { bornInside } from './errors.ts'
 import { textOfDetails, thinkingText } from './reasoning.ts'
 import { Calls } from './tool-calls.ts'
@@ -54,6 +55,7 @@ interface Choice {
 
 export class ReplyReader implements StreamReader {
   readonly #choices = new Map<number, Choice>()
+  readonly #names: ReadonlyMap<string, string>
   #isStarted = false
   /** `[DONE]` came: whatever still comes is not part of the reply. */
   #isDone = false
@@ -62,6 +64,11 @@ export class ReplyReader implements StreamReader {
   #beside: JsonObject = {}
   #usage = ''
   #replyId = ''
+
+  /** `asked` is the request that was written: names that had to be replaced in it come back as they were. */
+  constructor(asked?: ModelRequest) {
+    this.#names = originalNames(asked)
+  }
 
   read(data: string, event?: string): ReplyEvent[] {
     const text = data.trim()
@@ -146,7 +153,7 @@ export class ReplyReader implements StreamReader {
     const index = typeof value.index === 'number' && Number.isInteger(value.index) ? value.index : position
     let choice = this.#choices.get(index)
     if (!choice) {
-      const calls = new Calls(at(index), () => this.#parts++, this.#replyId)
+      const calls = new Calls(at(index), () => this.#parts++, this.#replyId, this.#names)
       choice = { index, calls, open: undefined, refusal: undefined, source: undefined, isFinished: false }
       this.#choices.set(index, choice)
     }

@@ -28,8 +28,16 @@ export class Calls {
   readonly #nextPart: () => number
   readonly #replyId: string
   readonly #calls: Call[] = []
+  readonly #names: ReadonlyMap<string, string>
 
-  constructor(at: { readonly choice?: number }, nextPart: () => number, replyId: string) {
+  /** `names`: those that had to be replaced in the request, and what they were. */
+  constructor(
+    at: { readonly choice?: number },
+    nextPart: () => number,
+    replyId: string,
+    names: ReadonlyMap<string, string>,
+  ) {
+    this.#names = names
     this.#at = at
     this.#nextPart = nextPart
     this.#replyId = replyId
@@ -109,7 +117,8 @@ export class Calls {
   #start(call: Call, events: ReplyEvent[]): void {
     call.isStarted = true
     const signed = call.signature === undefined ? {} : { signature: call.signature }
-    const { part, id, name } = call
+    const { part, id } = call
+    const name = this.#names.get(call.name) ?? call.name
     events.push({ type: 'tool-call-start', part, ...this.#at, id, name, ...signed, ...asRest(call.rest) })
     if (call.json !== '') events.push({ type: 'tool-call-delta', part, ...this.#at, json: call.json })
   }

@@ -3,6 +3,7 @@
  * go out as tools; the reply writer answers such a client in its own words). Whatever is no function stays whole.
  */
 import type { ChatRequest, JsonObject, JsonValue, Tool, ToolChoice } from '../../core/request.ts'
+import { fittedName } from '../../core/tool-names.ts'
 import { mustBe, objectsIn, optional, placeOf, required } from './fields.ts'
 import { cacheOf } from './read-messages.ts'
 import { asRest, ID, isEmpty, isObject, objectOf, ownRest, said, without } from './vocabulary.ts'
@@ -98,7 +99,7 @@ export function writeTools(request: ChatRequest, kept: JsonValue | undefined, re
     else report(typeof value.type === 'string' ? `tools.${value.type}` : 'tools')
   }
   const chosen =
-    choice && (choice.type === 'tool' ? { type: 'function', function: { name: choice.name } } : choice.type)
+    choice && (choice.type === 'tool' ? { type: 'function', function: { name: fittedName(choice.name) } } : choice.type)
   const written = kept ?? chosen
   if (tools.length === 0) {
     // Without tools the API refuses the fields about them; only a demanded call is a loss.
@@ -118,7 +119,7 @@ function writtenTool(tool: Tool, report: Report): JsonObject {
   return {
     type: 'function',
     function: {
-      name: tool.name,
+      name: fittedName(tool.name),
       ...(tool.description === undefined ? {} : { description: tool.description }),
       ...(tool.parameters ? { parameters: tool.parameters } : {}),
       ...(tool.strict === undefined ? {} : { strict: tool.strict }),

@@ -7,6 +7,7 @@
  */
 import type { FinishReason } from '../../core/reply.ts'
 import type { JsonObject, JsonValue, Rest } from '../../core/request.ts'
+import { fittedName } from '../../core/tool-names.ts'
 
 export const ID = 'openai-chat'
 
@@ -40,6 +41,9 @@ export const FINISH_NAMES: Readonly<Record<FinishReason, string>> = {
   'content-filter': 'content_filter',
   refusal: 'content_filter',
 }
+
+/** Longer ids, as other vendors' clients have them, are refused by OpenAI itself. */
+export const wireId = (id: string): string => fittedName(id, 40)
 
 /** At most 40 characters of `[A-Za-z0-9_-]`: the strictest vendors take no more. */
 export const callId = (reply: string, n: number): string =>

@@ -3,9 +3,10 @@
  * and pictures in a result, which the API does not take there, follow in a user message after the run of results.
  */
 import type { JsonObject, JsonValue, Message, Part, ReasoningPart, ToolResultPart } from '../../core/request.ts'
+import { fittedName } from '../../core/tool-names.ts'
 import { writeMedia } from './media.ts'
 import { writeReasoning, writtenThinking } from './reasoning.ts'
-import { ID, isObject, objectOf, ownRest, without } from './vocabulary.ts'
+import { ID, isObject, objectOf, ownRest, wireId, without } from './vocabulary.ts'
 
 type Report = (what: string) => void
 
@@ -22,7 +23,12 @@ export function writeMessages(messages: readonly Message[], report: Report): Jso
     for (const part of results) {
       // The fields of a message stand on it once.
       const own = results.length === 1 ? messageFields(message) : {}
-      written.push({ role: 'tool', tool_call_id: part.id, ...resultContent(part, message, beside, report), ...own })
+      written.push({
+        role: 'tool',
+        tool_call_id: wireId(part.id),
+        ...resultContent(part, message, beside, report),
+        ...own,
+      })
     }
     const parts = message.parts.filter((part) => part.type !== 'tool-result')
     if (message.role === 'assistant') written.push(assistantMessage(message, parts, report))
@@ -71,9 +77,9 @@ function toolCall(part: Extract<Part, { type: 'tool-call' }>, message: Message, 
   if (part.signature !== undefined && !hasSlot) report('thought_signature')
   const google = { ...objectOf(objectOf(own.extra_content).google), thought_signature: part.signature }
   return {
-    id: part.id,
+    id: wireId(part.id),
     type: 'function',
-    function: { name: part.name, arguments: part.arguments, ...objectOf(own.function) },
+    function: { name: fittedName(part.name), arguments: part.arguments, ...objectOf(own.function) },
     ...without(own, 'function', 'extra_content'),
     ...(!hasSlot ? {} : { extra_content: { ...objectOf(own.extra_content), ...(part.signature ? { google } : {}) } }),
   }
