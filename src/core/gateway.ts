@@ -129,7 +129,6 @@ export async function createGateway(parts: GatewayParts): Promise<Gateway> {
       mode: mode === 'observe' ? 'observe' : 'enforce',
       now: parts.now,
       startedAt,
-      observing: mode === 'observe',
       memory,
       call: (call) => callOut(parts.egress, module.id, call),
       refuse(code, details) {

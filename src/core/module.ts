@@ -108,8 +108,6 @@ export interface Host {
   now(): number
   /** When the gateway started. */
   readonly startedAt: number
-  /** Its decisions are thrown away: nothing of them may show on the exchange. */
-  readonly observing: boolean
   /** A call of the module's own to an address that an administrator set: guarded and bounded like any other. */
   call(call: ModuleCall): Promise<ModuleAnswer>
   /** Throws a refusal with a code of the module's own catalogue. */

@@ -3,10 +3,11 @@
 import aliases from './aliases/index.ts'
 import audit from './audit/index.ts'
 import breakers from './breakers/index.ts'
+import budgets from './budgets/index.ts'
 import cache from './cache/index.ts'
 import failover from './failover/index.ts'
 import keys from './keys/index.ts'
 import logs from './logs/index.ts'
 import rateLimits from './rate-limits/index.ts'
 
-export const modules = [aliases, audit, breakers, cache, failover, keys, logs, rateLimits] as const
+export const modules = [aliases, audit, breakers, budgets, cache, failover, keys, logs, rateLimits] as const

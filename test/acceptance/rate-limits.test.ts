@@ -10,6 +10,8 @@ type Test = Parameters<typeof runGateway>[0]
 
 async function limited(t: Test, options: RunningOptions = {}, mode = 'enforce'): Promise<Running> {
   const gateway = await runGateway(t, { extraModules: [whoever as never], ...options })
+  // A failing upstream is to be called again and again.
+  await gateway.admin('PUT', 'modules/breakers', { mode: 'off' })
   await gateway.admin('PUT', 'modules/rate-limits', { mode })
   return gateway
 }

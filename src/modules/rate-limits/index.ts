@@ -56,7 +56,7 @@ export default defineModule({
     const counters = remembered(host)
     const limiter = createLimiter(host, chosen, counters)
     host.jobs.every(TIDY_MS, () => counters.forgetIdle())
-    if (host.observing) return { admit: limiter.admit }
+    if (host.mode === 'observe') return { admit: limiter.admit }
     return { admit: limiter.admit, attempt: limiter.attempt, settle: limiter.ended }
   },
 })
@@ -176,7 +176,7 @@ function createLimiter(host: Host, chosen: Settings, counters: Counters) {
 
   function admitted(x: Exchange, claims: Claim[]): Hold {
     take(claims)
-    if (!host.observing) x.allowance = allowanceOf(claims)
+    if (host.mode === 'enforce') x.allowance = allowanceOf(claims)
     return {
       settle: (_, usage) => settle(claims, usage),
       release: () => giveBack(claims, x),

@@ -1,0 +1,58 @@
+/**
+ * When a budget's time begins and ends. Calendar windows are those of a named time zone, so a day may have 23 or 25
+ * hours; nothing is ever reset: what counts is what the ledger holds between the two instants.
+ */
+import type { Window } from '../../core/directory.ts'
+
+export interface Span {
+  /** Milliseconds since 1970: from (inclusive) to (exclusive). */
+  readonly from: number
+  readonly to: number
+}
+
+type Calendar = Extract<Window, { readonly kind: 'calendar' }>
+
+/** The window of the calendar that an instant lies in. Throws RangeError on a time zone that does not exist. */
+export function spanOf(window: Calendar, at: number): Span {
+  const zone = window.timeZone ?? 'UTC'
+  const now = Temporal.Instant.fromEpochMilliseconds(at).toZonedDateTimeISO(zone)
+  if (window.unit === 'minute' || window.unit === 'hour') {
+    const from = now.round({ smallestUnit: window.unit, roundingMode: 'floor' })
+    return { from: from.epochMilliseconds, to: from.add({ [`${window.unit}s`]: 1 }).epochMilliseconds }
+  }
+  const first = firstDay(now.toPlainDate(), window)
+  const after = first.add(LENGTH[window.unit])
+  // The start of a day is its first instant, which is not midnight where the clocks are put forward at midnight.
+  return {
+    from: first.toZonedDateTime(zone).epochMilliseconds,
+    to: after.toZonedDateTime(zone).epochMilliseconds,
+  }
+}
+
+const LENGTH = {
+  day: { days: 1 },
+  week: { weeks: 1 },
+  month: { months: 1 },
+  quarter: { months: 3 },
+  year: { years: 1 },
+} as const
+
+/** `startDay`: of a week 1 (Monday, unless told) to 7, of anything longer the day of the month, 1 to 28. */
+function firstDay(today: Temporal.PlainDate, { unit, startDay = 1 }: Calendar): Temporal.PlainDate {
+  if (unit === 'day' || unit === 'hour' || unit === 'minute') return today
+  if (unit === 'week') return today.subtract({ days: (today.dayOfWeek - startDay + 7) % 7 })
+  const month = unit === 'year' ? 1 : unit === 'quarter' ? today.month - ((today.month - 1) % 3) : today.month
+  const first = today.with({ month, day: startDay })
+  return Temporal.PlainDate.compare(first, today) <= 0 ? first : first.subtract(LENGTH[unit])
+}
+
+/** What is wrong with a window, in words; undefined if nothing is. */
+export function problemOf(window: Window): string | undefined {
+  if (window.kind !== 'calendar') return undefined
+  try {
+    spanOf(window, 0)
+    return undefined
+  } catch {
+    return `there is no time zone "${window.timeZone}"`
+  }
+}
