@@ -10,11 +10,29 @@ export interface ClientFlags {
 }
 
 export async function call(flags: ClientFlags, method: string, path: string, body?: unknown): Promise<unknown> {
+  const answer = await ask(flags, method, path, body)
+  const text = await answer.body.text()
+  const parsed = text ? (JSON.parse(text) as { error?: { code: string; message: string } }) : {}
+  if (answer.statusCode >= 400) {
+    if (flags.json) console.log(text)
+    fail(parsed.error?.message ?? `status ${answer.statusCode}`)
+  }
+  return parsed
+}
+
+/** An answer that is not JSON, as it comes. */
+export async function download(flags: ClientFlags, path: string): Promise<AsyncIterable<Buffer>> {
+  const answer = await ask(flags, 'GET', path, undefined)
+  if (answer.statusCode < 400) return answer.body
+  const { error } = JSON.parse(await answer.body.text()) as { error?: { message: string } }
+  return fail(error?.message ?? `status ${answer.statusCode}`)
+}
+
+async function ask(flags: ClientFlags, method: string, path: string, body: unknown) {
   const key = process.env.STOCKYARD_ADMIN_KEY ?? keyFile(flags.dataDir)
   const url = `${flags.url.replace(/\/+$/, '')}/api/${path}`
-  let answer: Awaited<ReturnType<typeof request>>
   try {
-    answer = await request(url, {
+    return await request(url, {
       method: method as 'GET',
       headers: {
         authorization: `Bearer ${key}`,
@@ -25,13 +43,6 @@ export async function call(flags: ClientFlags, method: string, path: string, bod
   } catch (error) {
     fail(`no gateway answers at ${flags.url} (${(error as Error).message}). Start it, or name it with --url.`)
   }
-  const text = await answer.body.text()
-  const parsed = text ? (JSON.parse(text) as { error?: { code: string; message: string } }) : {}
-  if (answer.statusCode >= 400) {
-    if (flags.json) console.log(text)
-    fail(parsed.error?.message ?? `status ${answer.statusCode}`)
-  }
-  return parsed
 }
 
 function keyFile(dataDir: string): string {

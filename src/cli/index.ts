@@ -7,10 +7,12 @@ import { join } from 'node:path'
 import { Command, Option } from 'commander'
 import { VERSION } from '../version.ts'
 import { apiCommands } from './api-commands.ts'
+import { auditCommand } from './audit.ts'
 import { doctorCommand } from './doctor.ts'
 import { mockCommand } from './mock.ts'
 import { restoreCommand } from './restore.ts'
 import { runServe } from './serve.ts'
+import { witnessCommand } from './witness.ts'
 
 export function program(): Command {
   const stockyard = new Command('stockyard')
@@ -43,6 +45,8 @@ export function program(): Command {
     .action(runServe)
   mockCommand(stockyard)
   apiCommands(stockyard, dataDir)
+  auditCommand(stockyard, dataDir)
+  witnessCommand(stockyard)
   restoreCommand(stockyard, dataDir)
   doctorCommand(stockyard, dataDir)
   stockyard

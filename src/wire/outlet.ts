@@ -2,7 +2,7 @@
  * Places that take lines: an append-only file, a syslog receiver (RFC 5424, over UDP or TCP). No write waits longer than
  * it is told to, whatever stands at the other end: a pipe that nobody reads, a host that swallows packets (T36).
  */
-import { createSocket } from 'node:dgram'
+import { createSocket, type Socket } from 'node:dgram'
 import { constants } from 'node:fs'
 import { type FileHandle, open } from 'node:fs/promises'
 import net from 'node:net'
@@ -105,20 +105,35 @@ const message = (line: string): Buffer =>
   Buffer.from(`<${PRIORITY}>1 ${new Date().toISOString()} ${hostname()} stockyard ${process.pid} audit - ${line}`)
 
 function udpOutlet(host: string, port: number): Raw {
-  const socket = createSocket({
-    type: net.isIPv6(host.replace(/[[\]]/g, '')) ? 'udp6' : 'udp4',
-    lookup: guard.lookup as never,
-  })
-  let problem: Error | undefined
-  socket.on('error', (error) => (problem = error))
-  socket.unref()
+  let socket: Socket | undefined
+  const address = (): Promise<{ address: string; family: number }> =>
+    new Promise((resolve, reject) => {
+      guard.lookup(host, {}, (error, found, family) => {
+        if (error) reject(error)
+        else resolve({ address: found as string, family: family as number })
+      })
+    })
   return {
-    write: (line) =>
-      new Promise((resolve, reject) => {
-        if (problem) return reject(problem)
-        socket.send(message(line), port, host, (error) => (error ? reject(error) : resolve()))
-      }),
-    close: () => socket.close(),
+    async write(line) {
+      const to = await address()
+      if (socket === undefined) {
+        socket = createSocket(to.family === 6 ? 'udp6' : 'udp4')
+        socket.unref()
+        // An error of the last datagram; the next write tries anew.
+        socket.on('error', () => {
+          socket?.close()
+          socket = undefined
+        })
+      }
+      const out = socket
+      await new Promise<void>((resolve, reject) => {
+        out.send(message(line), port, to.address, (error) => (error ? reject(error) : resolve()))
+      })
+    },
+    close() {
+      socket?.close()
+      socket = undefined
+    },
   }
 }
 

@@ -2,7 +2,7 @@
 import type { TestContext } from 'node:test'
 import type { Host } from '../../src/core/module.ts'
 import type { SqlValue } from '../../src/core/store.ts'
-import { csvLines, frameOf, jsonLines } from '../../src/modules/audit/export.ts'
+import { askFrame, csvLines, jsonLines } from '../../src/modules/audit/export.ts'
 import { audit } from '../../src/modules/audit/program.ts'
 import type { Draft } from '../../src/modules/audit/record.ts'
 import { tables } from '../../src/modules/audit/tables.ts'
@@ -78,7 +78,8 @@ export async function openLog(t: TestContext, dataDir: string = scratchDirectory
     async lines({ organization, filters, continues, csv } = {}) {
       const none = { since: null, until: null, kind: null, exchange: null, actor: null, action: null, object: null }
       const asked = { organization, continues, filters: filters ? { ...none, ...filters } : undefined }
-      const frame = await frameOf(host, asked)
+      const frame = await askFrame(host, asked)
+      if (frame === undefined) throw new Error(`no tree of ${organization}`)
       let text = ''
       for await (const part of (csv ? csvLines : jsonLines)(host, asked, frame)) text += part
       return text.split(csv ? '\r\n' : '\n').slice(0, -1)

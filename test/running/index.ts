@@ -44,7 +44,8 @@ export interface Running {
   metrics(): Promise<Answer>
   /** The ledger, row by row, as SQL sees it. */
   usage(groupBy?: string): Promise<readonly Record<string, unknown>[]>
-  restart(): Promise<void>
+  /** `between` runs while it is stopped. */
+  restart(between?: () => void): Promise<void>
 }
 
 export interface RunningOptions {
@@ -113,8 +114,9 @@ export async function runGateway(t: Pick<TestContext, 'after'>, options: Running
     async usage(groupBy = 'model,upstream') {
       return (await running.admin('GET', `usage?groupBy=${groupBy}`)).rows
     },
-    async restart() {
+    async restart(between) {
       await served.close(100)
+      between?.()
       served = await start()
     },
   }

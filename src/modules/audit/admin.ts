@@ -6,8 +6,9 @@ import type { JsonObject } from '../../core/request.ts'
 import type { SqlValue } from '../../core/store.ts'
 import { anchorStates } from './anchors.ts'
 import { commitment } from './exchanges.ts'
-import { type Asked, csvLines, frameOf, jsonLines } from './export.ts'
-import type { Frame, ProofAnswer } from './program.ts'
+import { type Asked, askFrame, csvLines, jsonLines } from './export.ts'
+import type { Frame } from './frame.ts'
+import type { ProofAnswer } from './program.ts'
 import { Recorder } from './recorder.ts'
 import type { Step } from './trail.ts'
 
@@ -79,10 +80,9 @@ async function page(host: Host, asked: Readonly<Record<string, unknown>>) {
   }
 }
 
-/** Not found is an answer; what else a proof may fail of is a fault. */
+/** What is not there is an answer; that it cannot be proven is a fault. */
 async function provable<T>(work: Promise<T | undefined>, what: string): Promise<T> {
   const found = await work.catch((error: Error) => {
-    if (error.message === 'not-found') return undefined
     throw failure('module_unavailable', { module: 'audit' }, error)
   })
   if (found === undefined) throw failure('not_found', { what })
@@ -104,8 +104,8 @@ async function download(host: Host, { query, actor }: AdminCall): Promise<Downlo
     FILTERS.flatMap((name) => (query[name] === undefined ? [] : [[name, query[name]]])),
   )
   const facts = { actor, action: 'audit.export', object, format, filters } as JsonObject
-  await Recorder.of(host).take({ at: host.now(), kind: 'administration', facts }, false)
-  const frame = await provable<Frame>(frameOf(host, asked), `audit tree of "${asked.organization}"`)
+  await Recorder.of(host).take({ at: host.now(), kind: 'administration', facts })
+  const frame = await provable<Frame>(askFrame(host, asked), `audit tree of "${asked.organization}"`)
   const name = `audit-${frame.size}.${format}`
   return format === 'csv'
     ? new Download('text/csv; charset=utf-8', name, csvLines(host, asked, frame))
@@ -147,7 +147,7 @@ export const admin: readonly AdminRoute[] = [
     answer: anything,
     example: { checkpoint: 'stockyard/…\n12\n…', epochs: [{ key: 'stockyard/…+…+…', from: 0 }] },
     handle: (host) =>
-      provable(frameOf(host, { organization: undefined, continues: undefined, filters: undefined }), 'checkpoint'),
+      provable(askFrame(host, { organization: undefined, continues: undefined, filters: undefined }), 'checkpoint'),
   },
   {
     method: 'GET',

@@ -4,7 +4,7 @@
  */
 import type { Host } from '../../core/module.ts'
 import { ANCHOR_MS, type Anchor } from './anchor.ts'
-import { nameOf, urlOf } from './devices.ts'
+import { fileUrl } from './devices.ts'
 import { bucketAnchor } from './s3.ts'
 import type { AnchorSettings } from './settings.ts'
 import type { Kept, Published } from './trail.ts'
@@ -112,13 +112,14 @@ function anchorOf(host: Host, settings: AnchorSettings): Anchor {
 
 /** A file or a syslog receiver: one line of JSON for each checkpoint. */
 function lineAnchor(host: Host, settings: Extract<AnchorSettings, { kind: 'file' | 'syslog' }>): Anchor {
-  const outlet = host.openOutlet(urlOf(settings))
-  const name = nameOf(settings)
+  const file = settings.kind === 'file'
+  const outlet = host.openOutlet(file ? fileUrl(settings.path) : settings.url)
+  const name = file ? settings.path : settings.url
   return {
     name,
     publish: ({ at, note }) =>
       outlet.write(JSON.stringify({ at: new Date(at).toISOString(), checkpoint: note }), ANCHOR_MS),
-    ...(settings.kind === 'file'
+    ...(file
       ? {
           async newest() {
             const line = await outlet.last()

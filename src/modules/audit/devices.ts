@@ -1,6 +1,7 @@
 /**
- * Where an intent may be taken in strict mode: the trail's database, and files or syslog receivers beside it. One of them is
- * enough; a device that fails is an alarm. Intents of one turn share a write, so that waiting costs one timer, not one each.
+ * Where an intent may be taken in strict mode: the trail's database, and files beside it. One of them is enough; a device
+ * that fails is an alarm. A network receiver is none, because that a line was sent does not say that it was kept.
+ * Intents of one turn share a write, so that waiting costs one timer, not one each.
  */
 import type { Outlet } from '../../core/egress.ts'
 import type { Host } from '../../core/module.ts'
@@ -20,7 +21,7 @@ interface Group {
 }
 
 export function openDevices(host: Host, chosen: readonly DeviceSettings[]): Devices {
-  const outlets = chosen.map((device) => ({ name: nameOf(device), outlet: host.openOutlet(urlOf(device)) }))
+  const outlets = chosen.map(({ path }) => ({ name: path, outlet: host.openOutlet(fileUrl(path)) }))
   const alarms = host.metrics.counter('audit_device_failures', 'Intents that a device did not take.')
   let group: Group | undefined
 
@@ -49,7 +50,7 @@ export function openDevices(host: Host, chosen: readonly DeviceSettings[]): Devi
 
   return {
     take(draft, recorder, limitMs) {
-      const taken = [recorder.take(draft, true)]
+      const taken = [recorder.take(draft)]
       if (outlets.length > 0) taken.push(beside(canonical({ ...draft.facts, ...rest(draft) }), limitMs))
       return within(limitMs, taken)
     },
@@ -81,6 +82,4 @@ async function within(limitMs: number, taken: readonly Promise<void>[]): Promise
   }
 }
 
-export const nameOf = (device: DeviceSettings): string => (device.kind === 'file' ? device.path : device.url)
-export const urlOf = (device: DeviceSettings): string =>
-  device.kind === 'file' ? `file://${encodeURI(device.path)}` : device.url
+export const fileUrl = (path: string): string => `file://${encodeURI(path)}`

@@ -7,7 +7,7 @@ import type { Host } from '../../core/module.ts'
 import type { JsonObject, JsonValue } from '../../core/request.ts'
 import type { SqlValue } from '../../core/store.ts'
 import { canonical } from './canonical.ts'
-import type { Frame } from './program.ts'
+import type { Frame } from './frame.ts'
 
 export const FORMAT = 'stockyard-audit/1'
 const ROWS_PER_PAGE = 500
@@ -27,8 +27,9 @@ export interface Line {
   readonly proof?: readonly string[]
 }
 
-export async function frameOf(host: Host, { organization, continues }: Asked): Promise<Frame> {
-  return host.worker.call<Frame>('frame', {
+/** Undefined if there is no such tree. */
+export async function askFrame(host: Host, { organization, continues }: Asked): Promise<Frame | undefined> {
+  return host.worker.call<Frame | undefined>('frame', {
     now: host.now(),
     ...(organization === undefined ? {} : { organization }),
     ...(continues === undefined ? {} : { from: continues }),

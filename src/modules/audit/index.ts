@@ -8,13 +8,11 @@ import { admin } from './admin.ts'
 import { Anchors } from './anchors.ts'
 import { openDevices } from './devices.ts'
 import { exchangeOf, intentOf, levelOf, withCommitments } from './exchanges.ts'
-import { Recorder } from './recorder.ts'
+import { INTENT_MS, Recorder } from './recorder.ts'
 import { type Settings, settings } from './settings.ts'
 import { tables } from './tables.ts'
 
 const TICK_MS = 250
-/** How long an exchange waits for its intent to be taken. */
-const INTENT_MS = 250
 
 export default defineModule({
   id: 'audit',
@@ -42,7 +40,7 @@ export default defineModule({
     await recorder.begin(chosen.origin, () => anchors.newest(), strict)
     anchors.publish(recorder.checkpoint)
     host.jobs.every(TICK_MS, async () => {
-      await recorder.tick(strict)
+      await recorder.tick()
       anchors.publish(recorder.checkpoint)
     })
     metrics(host, recorder)
@@ -52,10 +50,10 @@ export default defineModule({
       ...(strict || commits ? { admit: admission(host, chosen, recorder, devices) } : {}),
       record(ended) {
         for (const x of ended) record(x, chosen, recorder)
-        recorder.send(strict)
+        recorder.send()
       },
       async stop() {
-        await recorder.end(strict, () => anchors.close(recorder.checkpoint))
+        await recorder.end(() => anchors.close(recorder.checkpoint))
         devices?.close()
       },
     }

@@ -1,47 +1,28 @@
 /** What the trail's worker thread can be asked: to take records in, to publish checkpoints, to prove. */
-import type { Bench, Program } from '../../core/program.ts'
+import type { Bench, BenchStatement, Program } from '../../core/program.ts'
 import type { JsonObject } from '../../core/request.ts'
+import { type Frame, frameOf, type Proven, type Statement, texts } from './frame.ts'
 import { consistencyProof, inclusionProof } from './merkle.ts'
 import { Trail } from './trail.ts'
 
-/** One key of the log: from which size on it signed, its last checkpoint, and the proof that the log continues that. */
-export interface Epoch {
-  readonly key: string
-  readonly from: number
-  readonly last?: string
-  readonly proof?: readonly string[]
-}
-/** What stands before the records of an export, and around a proof: everything but records that a verifier needs. */
-export interface Frame {
-  readonly origin: string
-  readonly organization: string | null
-  readonly checkpoint: string
-  /** Leaves of the tree that is exported. */
-  readonly size: number
-  readonly epochs: readonly Epoch[]
-  /** Of an organization's tree: the leaf of the instance's tree that names its size and root, and the proof of it. */
-  readonly head?: Proven
-  /** That this checkpoint continues an earlier one. */
-  readonly consistency?: { readonly from: number; readonly proof: readonly string[] }
-}
-export interface Proven {
-  readonly leaf: number
-  readonly record: JsonObject
-  readonly proof: readonly string[]
-}
 export interface ProofAnswer extends Proven {
   readonly frame: Frame
 }
 
-const texts = (hashes: readonly Buffer[]): string[] => hashes.map((hash) => hash.toString('base64'))
-
 export const audit: Program = {
   start(bench: Bench) {
     const trail = new Trail(bench)
+    const prepared = new Map<string, BenchStatement>()
+    const statement: Statement = (name) => {
+      let found = prepared.get(name)
+      if (found === undefined) {
+        found = bench.statement(name)
+        prepared.set(name, found)
+      }
+      return found
+    }
     const record = bench.statement('record')
     const treeName = bench.statement('treeName')
-    const headOf = bench.statement('headOf')
-    const keys = bench.statement('keys')
     const lasts = bench.statement('lastCheckpoints')
     bench.statement('secureDelete').all()
 
@@ -52,44 +33,10 @@ export const audit: Program = {
       return published
     }
 
-    function frame(organization: string | undefined, now: number, from?: number): Frame {
-      const { note, size } = checkpoint(now)
+    function frame(organization: string | undefined, now: number, continues?: number): Frame | undefined {
+      const signed = checkpoint(now)
       const instance = trail.tree(undefined)
-      const tree = trail.tree(organization)
-      if (tree === undefined || instance === undefined) throw new Error('not-found')
-      const ended = new Map(lasts.all().map((row) => [row.key, row]))
-      const epochs = keys.all().map(({ id, size: from, verifier }): Epoch => {
-        const epoch = { key: verifier as string, from: from as number }
-        const last = ended.get(id as number)
-        if (last === undefined) return epoch
-        const proof = texts(consistencyProof(instance.subtrees, last.size as number, size))
-        return { ...epoch, last: last.note as string, proof }
-      })
-      const head = organization === undefined ? undefined : headFor(organization, tree.size, size)
-      return {
-        origin: trail.origin,
-        organization: organization ?? null,
-        checkpoint: note,
-        size: organization === undefined ? size : tree.size,
-        epochs,
-        ...(head === undefined ? {} : { head }),
-        ...(from === undefined || from > size
-          ? {}
-          : { consistency: { from, proof: texts(consistencyProof(instance.subtrees, from, size)) } }),
-      }
-    }
-
-    /** The newest head of an organization, proven in the instance's tree of `size`. */
-    function headFor(organization: string, leaves: number, size: number): Proven {
-      const row = headOf.get(organization, leaves)
-      const tree = trail.tree(undefined)
-      if (row === undefined || tree === undefined) throw new Error('not-found')
-      const leaf = row.leaf as number
-      return {
-        leaf,
-        record: JSON.parse(row.record as string) as JsonObject,
-        proof: texts(inclusionProof(tree.subtrees, leaf, size)),
-      }
+      return instance && frameOf(statement, { origin: trail.origin, instance, signed, organization, continues })
     }
 
     return {
@@ -111,6 +58,7 @@ export const audit: Program = {
         if (row === undefined) return undefined
         const organization = treeName.get(row.tree as number)?.organization as string | null
         const around = frame(organization ?? undefined, now)
+        if (around === undefined) return undefined
         const tree = trail.tree(organization ?? undefined)
         const leaf = row.leaf as number
         return {

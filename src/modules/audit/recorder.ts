@@ -14,6 +14,8 @@ const STEPS_PER_TICK = 20
 /** At the end no more of core's rows are taken than this many steps do; the rest waits for the next start. */
 const MOST_LAST_STEPS = 100
 const COMPLAIN_MS = 60_000
+/** How long an exchange waits for its intent to be taken. */
+export const INTENT_MS = 250
 
 interface Item {
   readonly draft: string
@@ -37,6 +39,8 @@ export class Recorder {
   #problem: string | undefined
   #complainedAt = Number.NEGATIVE_INFINITY
   #stepping: Promise<void> | undefined
+  /** As the newest instance wants it. */
+  #strict = false
   #users = 0
   #turn: Promise<unknown> = Promise.resolve()
   dropped = 0
@@ -58,8 +62,9 @@ export class Recorder {
   get status(): Status | undefined {
     return this.#status
   }
+  /** What anchors may be told: nothing of a log that they contradict. */
   get checkpoint(): Published | undefined {
-    return this.#status?.checkpoint
+    return this.#problem === undefined ? this.#status?.checkpoint : undefined
   }
   /** Why nothing is written at the moment. */
   get problem(): string | undefined {
@@ -70,24 +75,25 @@ export class Recorder {
   begin(origin: string, kept: () => Promise<readonly Kept[]>, strict: boolean): Promise<void> {
     return this.#serially(async () => {
       const first = this.#users++ === 0
+      this.#strict = strict
       const opening = async (): Promise<void> => {
         const now = this.#host.now()
         await this.#call<Status>('open', { origin, now })
         const halted = await this.#call<string | undefined>('compare', { kept: await kept(), now })
-        this.#say(halted, strict)
+        this.#say(halted)
         if (halted === undefined && first) await this.#call('mark', { action: 'audit.start', facts: {}, now })
         this.#status = await this.#call<Step>('step', { now, force: first })
       }
-      this.#opened = opening().catch((error: Error) => this.#say(error.message, strict))
+      this.#opened = opening().catch((error: Error) => this.#say(error.message))
       await this.#opened
     })
   }
 
   /** The last instance writes what waits, says that it stopped, and ends the thread after `last`. */
-  end(strict: boolean, last: () => Promise<void>): Promise<void> {
+  end(last: () => Promise<void>): Promise<void> {
     return this.#serially(async () => {
       if (--this.#users > 0) return last()
-      this.#send(strict)
+      this.#send()
       while (this.#sending) await this.#sending
       await this.#stepping
       try {
@@ -122,28 +128,28 @@ export class Recorder {
   }
 
   /** Resolves when it is on the disk. */
-  take(draft: Draft, strict: boolean): Promise<void> {
+  take(draft: Draft): Promise<void> {
     if (this.#problem !== undefined) return Promise.reject(new Error(this.#problem))
     if (this.#held >= MOST_WAITING) return Promise.reject(new Error('more records wait than are kept'))
     const { promise, resolve, reject } = Promise.withResolvers<void>()
     this.#push(draft, null, { resolve, reject })
-    if (this.#sending === undefined) queueMicrotask(() => this.send(strict))
+    if (this.#sending === undefined) queueMicrotask(() => this.send())
     return promise
   }
 
-  send(strict: boolean): void {
-    if (this.#sending === undefined) this.#send(strict)
+  send(): void {
+    if (this.#sending === undefined) this.#send()
   }
 
   /** Takes core's rows, and a checkpoint when it is due. */
-  tick(strict: boolean): Promise<void> {
-    this.#stepping ??= this.#steps(strict).finally(() => (this.#stepping = undefined))
+  tick(): Promise<void> {
+    this.#stepping ??= this.#steps().finally(() => (this.#stepping = undefined))
     return this.#stepping
   }
 
-  async #steps(strict: boolean): Promise<void> {
+  async #steps(): Promise<void> {
     await this.#opened
-    this.send(strict)
+    this.send()
     try {
       if (this.#problem !== undefined) await this.#call('probe', this.#host.now())
       for (let i = 0; i < STEPS_PER_TICK; i++) {
@@ -151,9 +157,9 @@ export class Recorder {
         this.#status = step
         if (!step.more) break
       }
-      this.#say(this.#status?.halted, strict)
+      this.#say(this.#status?.halted)
     } catch (error) {
-      this.#say((error as Error).message, strict)
+      this.#say((error as Error).message)
     }
   }
 
@@ -162,20 +168,25 @@ export class Recorder {
     this.#held++
   }
 
-  #send(strict: boolean): void {
+  #send(): void {
     if (this.#held === 0 && this.#gap === undefined) return
-    this.#sending = this.#batch(strict).finally(() => {
+    this.#sending = this.#batch().finally(() => {
       this.#sending = undefined
       // What failed waits for the next tick, so that a broken disk is not asked without a pause.
-      if (this.#problem === undefined && this.#items.length > 0) this.#send(strict)
+      if (this.#problem === undefined && this.#items.length > 0) this.#send()
     })
   }
 
-  async #batch(strict: boolean): Promise<void> {
+  async #batch(): Promise<void> {
     await this.#opened
     this.#noteGap()
     const items = this.#items.splice(0, MOST_BATCH)
     if (items.length === 0) return
+    const waited = items.some(({ waiter }) => waiter !== undefined)
+    // While it hangs, nobody else waits for it in vain.
+    const late = waited
+      ? setTimeout(() => this.#say(`no record was taken within ${INTENT_MS} ms`), INTENT_MS)
+      : undefined
     try {
       const drafts = items.map(({ draft }) => draft)
       const salts = items.map(({ salt }) => salt)
@@ -183,14 +194,16 @@ export class Recorder {
       this.#held -= items.length
       this.recorded += items.length
       for (const { waiter } of items) waiter?.resolve()
-      this.#say(undefined, strict)
+      this.#say(undefined)
     } catch (error) {
-      this.#say((error as Error).message, strict)
+      this.#say((error as Error).message)
       // Whoever waited is told, and goes no further; the rest is tried again.
       const again = items.filter(({ waiter }) => waiter === undefined)
       this.#held -= items.length - again.length
       this.#items.unshift(...again)
       for (const { waiter } of items) waiter?.reject(error as Error)
+    } finally {
+      clearTimeout(late)
     }
   }
 
@@ -202,8 +215,8 @@ export class Recorder {
     this.#push({ at: this.#host.now(), kind: 'audit', facts }, null)
   }
 
-  #say(problem: string | undefined, strict: boolean): void {
-    this.#host.trouble(problem, strict)
+  #say(problem: string | undefined): void {
+    this.#host.trouble(problem, this.#strict)
     const now = performance.now()
     if (problem !== undefined && (problem !== this.#problem || now - this.#complainedAt > COMPLAIN_MS)) {
       this.#complainedAt = now

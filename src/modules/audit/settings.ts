@@ -87,10 +87,10 @@ export const settings = Type.Object(
       maxItems: 20,
       description: 'Where checkpoints are kept outside the database.',
     }),
-    devices: Type.Array(Type.Union([File, Syslog]), {
+    devices: Type.Array(File, {
       default: [],
       maxItems: 10,
-      description: 'In strict mode: others that may take an intent when the database cannot.',
+      description: 'In strict mode: files on other disks that may take an intent when the database cannot.',
     }),
   },
   closed,

@@ -19,7 +19,7 @@ export const tables: TablesDefinition = {
      ) STRICT;
      CREATE UNIQUE INDEX records_leaf ON records (tree, leaf);
      CREATE INDEX records_exchange ON records (exchange) WHERE exchange IS NOT NULL;
-     CREATE INDEX records_kind ON records (kind, seq) WHERE kind NOT IN ('ledger', 'exchange', 'intent', 'head');
+     CREATE INDEX records_kind ON records (kind, seq) WHERE kind NOT IN ('ledger', 'exchange', 'intent');
      CREATE TRIGGER records_keep BEFORE UPDATE ON records BEGIN SELECT RAISE(ABORT, 'records is append-only'); END;
      CREATE TRIGGER records_stay BEFORE DELETE ON records BEGIN SELECT RAISE(ABORT, 'records is append-only'); END;
      CREATE TABLE tiles (
@@ -62,8 +62,10 @@ export const tables: TablesDefinition = {
     emptyLog: 'PRAGMA wal_checkpoint(TRUNCATE)',
     record: 'SELECT seq, tree, leaf, record FROM records WHERE seq = ?',
     treeName: 'SELECT organization FROM trees WHERE id = ?',
-    headOf: `SELECT seq, leaf, record FROM records WHERE tree = 0 AND kind = 'head'
-      AND record ->> '$.organization' = ? AND CAST(record ->> '$.size' AS INTEGER) >= ? ORDER BY seq LIMIT 1`,
+    headOf: `SELECT leaf, record FROM records WHERE tree = 0 AND kind = 'head' AND record ->> '$.organization' = ?
+      AND leaf < ? ORDER BY seq DESC LIMIT 1`,
+    organizations: 'SELECT organization FROM trees WHERE id > 0 ORDER BY id',
+    leaves: 'SELECT leaf, record FROM records WHERE tree = ? AND leaf >= ? AND leaf < ? ORDER BY leaf LIMIT 1000',
     ofExchange: 'SELECT seq, kind, record FROM records WHERE exchange = ? ORDER BY seq',
     ofSubject: `SELECT seq, record FROM records WHERE kind = 'exchange' AND seq IN (SELECT seq FROM salts)
       AND record ->> '$.principal' = coalesce(?, record ->> '$.principal')

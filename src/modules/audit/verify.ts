@@ -4,9 +4,9 @@
  * people who do not want to trust this program.
  */
 import { canonical } from './canonical.ts'
+import type { Frame } from './frame.ts'
 import { Frontier, leafHash, verifyConsistency, verifyInclusion } from './merkle.ts'
 import { type Checkpoint, nextKeyOf, parseCheckpoint, parseNote, parseVerifier, signedBy } from './note.ts'
-import type { Frame } from './program.ts'
 
 export interface Trusted {
   /** Public keys, as `name+id+key`. */

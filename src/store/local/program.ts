@@ -22,7 +22,7 @@ export interface ProgramOpening {
 }
 export type OpenProgramCalls = Calls & { close(argument: undefined): void }
 
-const BUSY_MS = 5_000
+const BUSY_MS = 1_000
 
 /** Called by the worker's entry file with what it knows: module → program. */
 export function runProgram(programs: Readonly<Record<string, Program>>): void {

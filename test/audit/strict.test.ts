@@ -1,0 +1,146 @@
+/** Strict mode: nothing goes upstream before its intent is taken, whatever is wrong with the places that take it. */
+import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
+import { readFileSync } from 'node:fs'
+import type { AddressInfo } from 'node:net'
+import net from 'node:net'
+import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
+import { type TestContext, test } from 'node:test'
+import { exchange, type Running, runGateway, until } from '../running/index.ts'
+
+const strict = (gateway: Running, devices: object[] = [], anchors: object[] = []) =>
+  gateway.admin('PUT', 'modules/audit', { mode: 'enforce', settings: { mode: 'strict', devices, anchors } })
+const records = async (gateway: Running, query: string) => (await gateway.admin('GET', `audit?${query}`)).records
+const arrived = (gateway: Running): number => gateway.upstream.ledger.rows.length
+
+/** Another process's write lock: the database hangs for whoever wants to write. Undone by the returned function. */
+function seize(t: TestContext, gateway: Running): () => void {
+  const db = new DatabaseSync(join(gateway.dataDir, 'audit.db'))
+  db.exec('BEGIN IMMEDIATE')
+  let held = true
+  const release = (): void => {
+    if (held) db.close()
+    held = false
+  }
+  t.after(release)
+  return release
+}
+
+async function refused(gateway: Running, more = {}): Promise<number> {
+  const before = arrived(gateway)
+  const started = performance.now()
+  const answer = await gateway.chat('openai/gpt-4o-mini', 'strictly', more)
+  const took = performance.now() - started
+  assert.equal(answer.status, 503, answer.text)
+  assert.equal(answer.json.error.code, 'audit_unavailable')
+  assert.equal(arrived(gateway), before, 'not a byte went upstream')
+  return took
+}
+
+test('strict: the intent is on the disk before the upstream hears of the request, streamed and not', async (t) => {
+  const gateway = await runGateway(t)
+  await strict(gateway)
+  for (const stream of [false, true]) {
+    const answer = await gateway.chat('openai/gpt-4o-mini', 'strictly', { stream })
+    assert.equal(answer.status, 200)
+    const id = String(answer.headers['x-stockyard-request-id'])
+    const db = new DatabaseSync(join(gateway.dataDir, 'audit.db'), { readOnly: true })
+    const found = db.prepare("SELECT record FROM records WHERE exchange = ? AND kind = 'intent'").get(id)
+    db.close()
+    assert.deepEqual(JSON.parse(String(found?.record)).targets, ['openai/gpt-4o-mini'])
+  }
+})
+
+test('T35, T36: a database that hangs: refused within the limit, never stuck, and served again when it comes back', async (t) => {
+  const gateway = await runGateway(t)
+  await strict(gateway)
+  assert.equal((await gateway.chat('openai/gpt-4o-mini', 'strictly')).status, 200)
+  const release = seize(t, gateway)
+  const first = await refused(gateway)
+  // 250 ms at most; the rest is what a busy machine may add.
+  assert.ok(first < 2_500, `${first} ms`)
+  await refused(gateway, { stream: true })
+  release()
+  await until(async () => (await gateway.chat('openai/gpt-4o-mini', 'strictly')).status === 200, 'it is served again')
+})
+
+test('T35: another device takes the intent while the database cannot: served, and an alarm', async (t) => {
+  const gateway = await runGateway(t)
+  const path = join(gateway.dataDir, 'intents.log')
+  await strict(gateway, [{ kind: 'file', path }])
+  const release = seize(t, gateway)
+  const answer = await gateway.chat('openai/gpt-4o-mini', 'strictly')
+  assert.equal(answer.status, 200)
+  const lines = readFileSync(path, 'utf8').trim().split('\n')
+  const intent = JSON.parse(lines.at(-1) ?? '')
+  assert.equal(intent.kind, 'intent')
+  assert.equal(intent.exchange, answer.headers['x-stockyard-request-id'])
+  await until(async () => (await exchange(`${gateway.url}/metrics`, 'GET')).text.includes('audit_broken 1'), 'an alarm')
+  release()
+  await until(async () => (await records(gateway, `exchange=${intent.exchange}`)).length > 0, 'it is written later')
+})
+
+test('T35: a socket that is closed and a file that cannot be written do not hold up a database that can', async (t) => {
+  const gateway = await runGateway(t)
+  const server = net.createServer((socket) => socket.destroy())
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const { port } = server.address() as AddressInfo
+  t.after(() => server.close())
+  await strict(
+    gateway,
+    [{ kind: 'file', path: '/proc/no-such-folder/intents.log' }],
+    [{ kind: 'syslog', url: `syslog+tcp://127.0.0.1:${port}` }],
+  )
+  assert.equal((await gateway.chat('openai/gpt-4o-mini', 'strictly')).status, 200)
+  await until(
+    async () => /audit_device_failures [1-9]/.test((await exchange(`${gateway.url}/metrics`, 'GET')).text),
+    'an alarm',
+  )
+})
+
+test('T36: a pipe that nobody reads, a receiver that hangs up: refused in time when the database hangs too', async (t) => {
+  const gateway = await runGateway(t)
+  const pipe = join(gateway.dataDir, 'pipe')
+  const made = spawnSync('mkfifo', [pipe])
+  if (made.status !== 0) return t.skip('there is no mkfifo here')
+  // A receiver that closes each connection as it comes: nothing is ever taken there.
+  const hole = net.createServer((socket) => socket.destroy())
+  await new Promise<void>((resolve) => hole.listen(0, '127.0.0.1', resolve))
+  t.after(() => hole.close())
+  const syslog = { kind: 'syslog', url: `syslog+tcp://127.0.0.1:${(hole.address() as AddressInfo).port}` }
+  await strict(gateway, [{ kind: 'file', path: pipe }], [syslog, { kind: 'file', path: pipe }])
+  assert.equal((await gateway.chat('openai/gpt-4o-mini', 'strictly')).status, 200, 'the database is enough')
+  seize(t, gateway)
+  for (let i = 0; i < 3; i++) assert.ok((await refused(gateway)) < 2_500)
+})
+
+test('async: a queue that is full drops the newest, and a record says how many', async () => {
+  const { Recorder } = await import('../../src/modules/audit/recorder.ts')
+  const { draft } = await import('./log.ts')
+  const appended: { kind: string; facts: { action?: string; records?: number } }[] = []
+  let release = (): void => {}
+  const gate = new Promise<void>((resolve) => (release = resolve))
+  const recorder = new Recorder({
+    now: Date.now,
+    trouble() {},
+    log: { error() {}, info() {}, warn() {}, debug() {} },
+    worker: {
+      async call(name: string, { drafts }: { drafts: string[] }) {
+        if (name !== 'append') return undefined
+        await gate
+        appended.push(...drafts.map((text) => JSON.parse(text)))
+        return 0
+      },
+    },
+  } as never)
+  for (let i = 0; i < 25_000; i++) recorder.note(draft(i))
+  recorder.send()
+  assert.equal(recorder.dropped, 5_000)
+  release()
+  await until(async () => appended.length >= 20_000, 'all that waited')
+  recorder.note(draft(1))
+  recorder.send()
+  await until(async () => appended.some(({ facts }) => facts.action === 'audit.gap'), 'the gap')
+  assert.equal(appended.find(({ facts }) => facts.action === 'audit.gap')?.facts.records, 5_000)
+})
