@@ -173,8 +173,8 @@ async function start(options: ServeOptions, undo: (() => Promise<unknown>)[]): P
         say.error(`fault in ${what}`, { error: error instanceof Error ? error.stack : String(error) }),
     },
   }
-  dataPlane(app, doors)
   models(app, gateway, identity)
+  dataPlane(app, doors)
   const trouble = () => store.ledger.trouble
   targetMetrics(registry, gateway, now)
   health(app, { gateway, identity, registry, draining: () => draining, port: () => port, trouble })

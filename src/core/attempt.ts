@@ -10,6 +10,8 @@ import { failure, GatewayError } from './errors.ts'
 import type { Attempt, AttemptOutcome, Exchange, Plan, Target, Timeouts } from './exchange.ts'
 import { keep, type Objects } from './objects.ts'
 import { pathOf } from './provider.ts'
+import { relayedBody } from './relay.ts'
+import { relayed } from './relayed.ts'
 import { type Frame, MARK, type Reply, type ReplyFacts } from './reply.ts'
 import type { JsonObject, JsonValue, ModelRequest, Rest } from './request.ts'
 import type { Signed } from './signing.ts'
@@ -35,6 +37,7 @@ const MOST_PEEKED_BYTES = 256 * 1024
 
 /** The dialect to speak with this target: the client's own if it can be relayed, else the first that does the work. */
 export function dialectFor(x: Exchange, target: Target, dialects: ReadonlyMap<string, Dialect>): Dialect | undefined {
+  if (x.relay?.anywhere) return dialects.get(x.dialect)
   const { speaks } = target.upstream.provider
   const serves = (id: string): boolean => typeof speaks[id] === 'string' || endpointOf(x, target, id) !== undefined
   if (Object.hasOwn(speaks, x.dialect) && serves(x.dialect)) return dialects.get(x.dialect)
@@ -46,8 +49,12 @@ export function dialectFor(x: Exchange, target: Target, dialects: ReadonlyMap<st
   return undefined
 }
 
-const endpointOf = ({ stream }: Exchange, { upstream, model }: Target, dialect: string): string | undefined =>
-  pathOf(upstream.provider.speaks[dialect], { model, stream, options: upstream.options })
+function endpointOf(x: Exchange, { upstream, model }: Target, dialect: string): string | undefined {
+  const { stream, relay } = x
+  if (relay?.anywhere) return relay.path
+  const path = pathOf(upstream.provider.speaks[dialect], { model, stream, options: upstream.options })
+  return relay && path !== undefined ? path + relay.path : path
+}
 
 /** The body's top-level fields as this target is to get them. */
 function parameters(x: Exchange, target: Target): Record<string, JsonValue | undefined> {
@@ -99,9 +106,10 @@ function bodyFor(
   ports: AttemptPorts,
 ): readonly Buffer[] {
   const client = ports.dialects.get(x.dialect)?.client
+  if (x.relay && x.relay.json !== true) return relayedBody(x, x.relay, parameters(x, target), target.model)
   if (dialect.id === x.dialect && !x.transformed) {
     const edits = parameters(x, target)
-    if (target.model !== x.json.model && client?.addressed !== 'path') edits.model = target.model
+    if (target.model !== x.json.model && client?.addressed !== 'path' && target.model !== '') edits.model = target.model
     const more = target.upstream.provider.quirks?.noStreamOptions ? undefined : side.relayEdits?.(x.json)
     if (more) Object.assign(edits, more)
     const vendors = vendorEdits(x, target, dialect)
@@ -169,32 +177,37 @@ export async function callTarget(
   const brought = callerKey(x, target)
   const credential = brought === undefined ? seat.key : { id: 'caller', secret: brought }
   const headers = ports.wire.upstreamHeaders(x.headers, provider.forward ?? [])
-  headers['content-type'] = 'application/json'
+  const method = x.relay?.method ?? 'POST'
+  if (!x.relay) headers['content-type'] = 'application/json'
+  else if (x.relay.contentType === undefined) delete headers['content-type']
+  else headers['content-type'] = x.relay.contentType
   headers['user-agent'] = `stockyard/${ports.version}`
   Object.assign(headers, provider.headers, target.upstream.headers)
   if (credential && !signer) Object.assign(headers, sign(provider.sign, credential.secret))
 
   const attempt = await books.open(seat, credential?.id)
+  const send = (url: string, signed?: Signed): Promise<IncomingReply> =>
+    ports.wire.egress.send({
+      upstream: target.upstream.id,
+      method,
+      url,
+      headers: signed ? { ...headers, ...signed.headers } : headers,
+      ...(body.length === 0 ? {} : { body }),
+      streamed: x.stream,
+      timeouts,
+      signal,
+      ...(target.upstream.allowHosts === undefined ? {} : { allowHosts: target.upstream.allowHosts }),
+    })
   const call = async (again = false): Promise<Reply> => {
     const sentAt = performance.now()
     let incoming: IncomingReply
     let signed: Signed | undefined
     try {
       if (signer) {
-        const made = signer.sign({ method: 'POST', url, headers, body }, credential?.secret)
+        const made = signer.sign({ method, url, headers, body }, credential?.secret)
         signed = made instanceof Promise ? await made : made
       }
-      incoming = await ports.wire.egress.send({
-        upstream: target.upstream.id,
-        method: 'POST',
-        url,
-        headers: signed ? { ...headers, ...signed.headers } : headers,
-        body,
-        streamed: x.stream,
-        timeouts,
-        signal,
-        ...(target.upstream.allowHosts === undefined ? {} : { allowHosts: target.upstream.allowHosts }),
-      })
+      incoming = await send(url, signed)
     } catch (error) {
       throw closeFailed(books, attempt, undefined, error, sentAt)
     }
@@ -213,6 +226,20 @@ export async function callTarget(
       throw closeFailed(books, attempt, undefined, error, sentAt)
     }
     const type = incoming.headers['content-type'] ?? ''
+    if (x.relay && !(x.stream && /event-?stream/i.test(type))) {
+      return relayed({
+        ...context,
+        relay: x.relay,
+        failed: (facts, error) => closeFailed(books, attempt, facts, error, sentAt),
+        judged: (error, body) => judged(context, statusOf(error), body),
+        // A further page of a list, with the same headers and no body.
+        page: async (query) => {
+          const next = await send(`${url.split('?', 1)[0]}?${query}`, signed)
+          if (next.status !== 200) throw await complaint({ ...context, incoming: next })
+          return next
+        },
+      })
+    }
     return x.stream && /event-?stream/i.test(type) ? streamed(context, signal) : unstreamed(context, type)
   }
   try {
@@ -225,7 +252,8 @@ export async function callTarget(
   }
 }
 
-interface Answered {
+/** A call whose answer has begun. */
+export interface Answered {
   readonly x: Exchange
   readonly target: Target
   readonly timeouts: Timeouts

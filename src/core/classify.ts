@@ -57,7 +57,7 @@ const REJECTIONS: ReadonlySet<ErrorCode> = new Set([
   'upstream_context_too_long',
   'upstream_content_filtered',
 ])
-const PASSED_STATUS = new Set([400, 409, 413, 415, 422, 424, 451])
+const PASSED_STATUS = new Set([400, 404, 409, 413, 415, 422, 424, 451])
 
 /** The error a client sees. `secrets` are the credentials that must not be echoed (some vendors repeat the key). */
 export function upstreamError(
@@ -68,7 +68,9 @@ export function upstreamError(
   secrets: readonly string[],
 ): GatewayError {
   const judged = target.upstream.provider.classify?.(status, complaint) ?? classify(status, complaint)
-  const code = refined(judged, complaint)
+  // Where no model was asked for, what is missing is what the request named.
+  const isNamed = judged === 'upstream_model_missing' && target.model === ''
+  const code = refined(isNamed ? 'upstream_rejected' : judged, complaint)
   const message = complaint.message === undefined ? undefined : redact(complaint.message, secrets).slice(0, 2_000)
   const kind = ERRORS[code]
   const patch =

@@ -20,6 +20,7 @@ export interface BodyAnswer {
   readonly kind: 'body'
   readonly status: number
   readonly headers: Readonly<Record<string, string>>
+  readonly contentType?: string
   readonly body: Buffer
   readonly ended: Ended
   readonly reply: Reply
@@ -29,7 +30,7 @@ export interface StreamAnswer {
   readonly status: number
   readonly headers: Readonly<Record<string, string>>
   readonly contentType: string
-  /** Groups of whole events. It never throws: a failure is the dialect's own terminal event. */
+  /** Groups of whole events. A failure is the dialect's own terminal event; it throws only where the format has none. */
   readonly chunks: AsyncIterable<readonly Buffer[]>
   readonly reply: Reply
 }
@@ -56,10 +57,19 @@ export async function deliver(
   if (!client || !upstream) throw failure('internal_error', { id: x.id })
   const stages = stagesOf(pipeline, x)
   const acting = stages.some(({ hook }) => !hook.observe)
-  const asAsked = x.stream === (reply.batches !== undefined) && (client.takes?.(reply.facts, x.json) ?? true)
-  const relay = reply.dialect === x.dialect && !acting && asAsked
+  const asAsked =
+    x.relay !== undefined ||
+    (x.stream === (reply.batches !== undefined) && (client.takes?.(reply.facts, x.json) ?? true))
+  const relay = reply.dialect === x.dialect && (!acting || reply.body?.length === 0) && asAsked
   const job: Delivery = { x, reply, pipeline, books, ports, client, stages, relay }
-  return x.stream ? stream(job) : await body(job)
+  if (reply.bytes && acting && isText(reply)) return await readText(job, reply.bytes)
+  if (reply.batches && acting && x.relay) {
+    throw failure('invalid_request', {
+      problem: 'A module reads the answers here, which cannot be done in this stream; ask without streaming.',
+      param: 'stream',
+    })
+  }
+  return reply.bytes || (x.stream && !(x.relay && reply.body)) ? stream(job) : await body(job)
 }
 
 interface Delivery extends DeliveryPortsHolder {
@@ -173,7 +183,7 @@ async function body(job: Delivery): Promise<BodyAnswer> {
     if (!keepsHidden(job) && x.keepReplyBytes > 0) x.replyBody.push(bytes.subarray(0, x.keepReplyBytes))
     if (reply.from) books.hit(reply.target, reply.facts.usage ?? NO_USAGE)
     const ended = await books.finish('done', reply.status)
-    return { kind: 'body', status: reply.status, headers: reply.headers, body: bytes, ended, reply }
+    return bodyAnswer(reply, bytes, ended)
   } catch (error) {
     const known = asGatewayError(error, x)
     await books.finish(outcomeOf(known), known.kind.status, known)
@@ -181,13 +191,23 @@ async function body(job: Delivery): Promise<BodyAnswer> {
   }
 }
 
+const bodyAnswer = (reply: Reply, body: Buffer, ended: Ended): BodyAnswer => ({
+  kind: 'body',
+  status: reply.status,
+  headers: reply.headers,
+  ...(reply.contentType === undefined ? {} : { contentType: reply.contentType }),
+  body,
+  ended,
+  reply,
+})
+
 function stream(job: Delivery): StreamAnswer {
   return {
     kind: 'stream',
     status: reply200(job.reply),
     headers: job.reply.headers,
-    contentType: job.client.streamType,
-    chunks: told(job, job.relay ? relayed(job) : translated(job)),
+    contentType: job.reply.contentType ?? job.client.streamType,
+    chunks: told(job, job.reply.bytes ? untouched(job.reply.bytes) : job.relay ? relayed(job) : translated(job)),
     reply: job.reply,
   }
 }
@@ -199,6 +219,48 @@ interface Portion {
   readonly held: readonly Buffer[]
   /** More content came after all: what was held goes first. */
   readonly releases: boolean
+}
+
+async function* untouched(bytes: AsyncIterable<Buffer>): AsyncGenerator<Portion> {
+  for await (const chunk of bytes) yield { now: [chunk], held: [], releases: true }
+}
+
+const MOST_TEXT = 32 * 1024 * 1024
+const isText = ({ contentType }: Reply): boolean => /^text\//i.test(contentType ?? '')
+
+/** A reply that is nothing but text (a transcript, subtitles), where a module wants to see it. */
+async function readText(job: Delivery, bytes: AsyncIterable<Buffer>): Promise<BodyAnswer> {
+  const { x, reply, books } = job
+  try {
+    const chunks: Buffer[] = []
+    let size = 0
+    for await (const chunk of bytes) {
+      chunks.push(chunk)
+      size += chunk.length
+      if (size > MOST_TEXT) {
+        throw failure('upstream_invalid', { upstream: reply.target.upstream.id, problem: 'a text too long to be read' })
+      }
+    }
+    const text = Buffer.concat(chunks).toString('utf8')
+    const events = climb(
+      job,
+      [
+        { type: 'reply-start' },
+        { type: 'text-start', part: 0 },
+        { type: 'text-delta', part: 0, text },
+        { type: 'text-end', part: 0 },
+        { type: 'finish', reason: 'stop' },
+        { type: 'reply-end' },
+      ],
+      true,
+    )
+    const said = events.map((event) => (event.type === 'text-delta' ? event.text : '')).join('')
+    return bodyAnswer(reply, Buffer.from(said), await books.finish('done', reply.status))
+  } catch (error) {
+    const known = asGatewayError(error, x)
+    await books.finish(outcomeOf(known), known.kind.status, known)
+    throw known
+  }
 }
 
 async function* relayed(job: Delivery): AsyncGenerator<Portion> {
@@ -334,6 +396,7 @@ async function* told(job: Delivery, portions: AsyncGenerator<Portion>): AsyncGen
     const ended = books.finish(outcome, reply.status, known)
     over = true
     await ended
+    if (reply.bytes) throw known
     if (outcome !== 'client_cancel') yield [Buffer.from(client.failStream(known, x.id))]
   } finally {
     if (!over) {

@@ -5,6 +5,7 @@
 import type { GatewayError } from './errors.ts'
 import type { Allowance } from './exchange.ts'
 import type { Provider } from './provider.ts'
+import type { Endpoints } from './relay.ts'
 import type { Frame, ReplyEvent, ReplyFacts } from './reply.ts'
 import type { JsonObject, JsonValue, ModelRequest, Operation, ReportUnsupported } from './request.ts'
 
@@ -69,6 +70,8 @@ export interface ClientSide {
   outputLimit?(body: JsonObject): number | undefined
   /** The top-level fields of this body that set another one. */
   limitOutput?(body: JsonObject, tokens: number): Readonly<Record<string, JsonValue>>
+  /** Fields, at any depth, whose texts are ids of objects at the upstream: all of them must be the caller's. */
+  readonly references?: readonly string[]
   /** Throws `invalid_request` naming the place. Must accept everything the vendor's own API accepts. */
   readRequest(body: JsonObject): ModelRequest
   /** Whether an unstreamed reply in this dialect may be relayed to a client that asked so; absent: always. */
@@ -127,6 +130,8 @@ export interface Dialect {
   readonly operation: Operation
   readonly client?: ClientSide
   readonly upstream?: UpstreamSide
+  /** Only relayed: the endpoints that are meant. */
+  readonly endpoints?: Endpoints
 }
 
 export const defineDialect = (dialect: Dialect): Dialect => dialect

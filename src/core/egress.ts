@@ -3,11 +3,12 @@
  * redirects, bounded bytes, whoever calls.
  */
 import type { Timeouts } from './exchange.ts'
+import type { Method } from './relay.ts'
 
 export interface OutgoingCall {
   /** The upstream's id: names it in errors, and keeps one pool of connections per origin and upstream. */
   readonly upstream: string
-  readonly method: 'GET' | 'POST' | 'PUT' | 'DELETE'
+  readonly method: Method
   readonly url: string
   readonly headers: Readonly<Record<string, string>>
   readonly body?: Buffer | readonly Buffer[]

@@ -11,6 +11,7 @@ import { isPromise } from './faults.ts'
 import type { Awaitable, Narrowed } from './module.ts'
 import { claim, pinned } from './objects.ts'
 import * as phases from './pipeline.ts'
+import { relayPlan } from './relay.ts'
 import { clientTimeoutMs } from './routing/deadline.ts'
 import type { Pins } from './routing/health.ts'
 import { arrange } from './routing/rules.ts'
@@ -97,7 +98,8 @@ export async function run(x: Exchange, arriving: Arriving, snapshot: Snapshot, p
 
 /** The route phase; also what `explain` asks. Throws `model_not_found` or, where no target does this work, a 400. */
 export function planFor(x: Exchange, snapshot: Snapshot, ports: PlanPorts, dry = false): Awaitable<Plan> {
-  const routed = phases.route(snapshot.pipeline, x, snapshot.names.resolve(x.model))
+  const start = x.relay || x.upstream !== undefined ? relayPlan(x, snapshot) : snapshot.names.resolve(x.model)
+  const routed = phases.route(snapshot.pipeline, x, start)
   return isPromise(routed)
     ? routed.then((plan) => arrangedFor(x, plan, snapshot, ports, dry))
     : arrangedFor(x, routed, snapshot, ports, dry)
@@ -107,6 +109,7 @@ type PlanPorts = Pick<EnginePorts, 'dialects' | 'pins' | 'now'>
 /** Of the targets that routing found, those that can do it, in the order in which they are to be asked. */
 function arrangedFor(x: Exchange, routed: Plan, snapshot: Snapshot, ports: PlanPorts, dry: boolean): Plan {
   const plan = pinned(x, routed)
+  if (plan.targets.length === 0 && x.model === '') throw phases.noTarget(`no upstream offers ${x.operation}`)
   if (plan.targets.length === 0) {
     const may = x.principal?.mayAsk
     const near = snapshot.names.nearest(x.model).filter((name) => may?.(name) ?? true)

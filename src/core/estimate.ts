@@ -3,7 +3,7 @@
  * booked at until they close.
  */
 import type { Exchange, Target } from './exchange.ts'
-import type { NanoUsd } from './money.ts'
+import { type NanoUsd, ZERO } from './money.ts'
 import type { JsonObject } from './request.ts'
 import { costOf } from './usage.ts'
 
@@ -26,7 +26,7 @@ export function choicesOf(json: JsonObject): number {
 
 /** The most output tokens that a target may make of the request, over all choices. */
 export function outputLimit(x: Exchange, target: Target): number {
-  if (x.operation === 'embeddings' || x.operation === 'rerank') return 0
+  if (x.operation === 'embeddings' || x.operation === 'rerank' || x.relay?.deed.free) return 0
   const asked = overriddenLimit(target.overrides) ?? x.outputLimit
   const limit = asked !== undefined && asked > 0 ? Math.floor(asked) : x.prices.outputLimitOf(target.model)
   return Math.min(limit ?? USUAL_OUTPUT, MOST_OUTPUT) * choicesOf(x.json)
@@ -48,6 +48,7 @@ const OUTPUT_LIMITS = ['max_completion_tokens', 'max_output_tokens', 'max_tokens
 
 /** What `output` tokens and the estimated input cost at most, in whatever buckets they come; undefined: no price. */
 export function costAtMost(x: Exchange, target: Target, at: number, output: number): NanoUsd | undefined {
+  if (x.relay?.deed.free) return ZERO
   const price = x.prices.of(target, at)
   if (!price) return undefined
   const input = x.inputEstimate

@@ -10,6 +10,7 @@ import type { Names } from './names.ts'
 import type { OwnedObject } from './objects.ts'
 import type { Prices } from './prices.ts'
 import type { Provider } from './provider.ts'
+import type { Relay } from './relay.ts'
 import type { FinishReason } from './reply.ts'
 import type { JsonObject, ModelRequest, Operation } from './request.ts'
 import type { BreakerPolicy } from './routing/circuit.ts'
@@ -213,7 +214,7 @@ export interface Exchange extends Caller {
   readonly operation: Operation
   /** The client's dialect. */
   readonly dialect: string
-  /** The public name that was asked for. */
+  /** The public name that was asked for; empty where no model is called. */
   readonly model: string
   readonly stream: boolean
   /** The output limit that the client set, in tokens. */
@@ -225,6 +226,8 @@ export interface Exchange extends Caller {
   readonly json: JsonObject
   /** Aborted when the client leaves, the gateway stops, or an administrator ends it. */
   readonly signal: AbortSignal
+  /** Only relayed, and how. */
+  readonly relay?: Relay
   /** Objects that the request names by id: all of them must be the caller's. */
   readonly refers?: readonly string[]
   /** The upstream that it was addressed to by its path: no other may take it. */

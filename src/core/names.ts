@@ -22,6 +22,8 @@ export interface Names {
   resolve(model: string): Plan
   /** What the alias of this name (exact or wildcard) stands for. */
   alias(model: string, match: 'exact' | 'wildcard'): Plan | undefined
+  /** Each of these upstreams that takes the model, which may be none (`''`). */
+  at(upstreams: readonly Upstream[], model: string): Plan
   /** Names for the list of models, sorted. */
   list(withAliases: boolean): readonly ListedModel[]
   /** Up to three known names that look like this one. */
@@ -192,6 +194,13 @@ export function compileNames(
 
   const names: Names = {
     resolve,
+    at: (places, model) =>
+      plan(
+        'upstream',
+        places
+          .filter((upstream) => model === '' || takes(upstream, model))
+          .map((upstream) => targetOf(upstream, model)),
+      ),
     alias(model, match) {
       if (match === 'exact') {
         const alias = Object.hasOwn(configuration.aliases, model) ? configuration.aliases[model] : undefined

@@ -54,6 +54,11 @@ export interface Provider {
   ) => Readonly<Record<string, JsonValue | undefined>> | undefined
   /** The header of its answers that names the call, where it is not the usual one. */
   readonly requestId?: string
+  /**
+   * Beginnings of paths that are about the account itself (members, keys, bills), or that hand out credentials of it: never
+   * relayed, whoever asks.
+   */
+  readonly administration?: readonly string[]
   /** Path of the free list of models, if there is one. */
   readonly models?: string
   /** The price table's name for this vendor; absent: no list price is known. */

@@ -134,7 +134,7 @@ export interface ReplyFacts {
 }
 
 /**
- * A reply as it stands between upstream and client. Exactly one of `body` and `batches` is set.
+ * A reply as it stands between upstream and client. Exactly one of `body`, `batches` and `bytes` is set.
  * Its bytes are in `dialect`, whatever the client speaks.
  */
 export interface Reply {
@@ -147,6 +147,10 @@ export interface Reply {
   readonly body?: Buffer
   /** Frames in the groups in which they arrived. Returning the iterator aborts the upstream. */
   readonly batches?: AsyncIterable<readonly Frame[]>
+  /** Bytes that mean nothing to the gateway, as they arrive. Returning the iterator aborts the upstream. */
+  readonly bytes?: AsyncIterable<Buffer>
+  /** Of a relayed reply that is no stream of events. */
+  readonly contentType?: string
   /** Where the reply came from, when not from an upstream: set by the module that kept it. */
   readonly from?: 'cache'
 }

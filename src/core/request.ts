@@ -9,7 +9,9 @@ export interface JsonObject {
 }
 
 /** What kind of work is asked for; an endpoint's dialect belongs to exactly one. */
-export type Operation = 'chat' | 'completion' | 'embeddings' | 'rerank'
+export type Operation = 'chat' | 'completion' | 'embeddings' | 'rerank' | RelayOperation
+/** Work that is only relayed. `objects` is what is kept at an upstream, `native` any other path of a vendor's own API. */
+export type RelayOperation = 'images' | 'audio' | 'moderation' | 'objects' | 'native'
 
 /** Fields of one vendor that have no common word, under that vendor's dialect id: only that dialect reads them back. */
 export type Rest = Readonly<Record<string, JsonObject>>
@@ -172,7 +174,15 @@ export interface RerankRequest {
   readonly rest?: Rest
 }
 
-export type ModelRequest = ChatRequest | EmbeddingsRequest | CompletionRequest | RerankRequest
+/** Whole, but for the model: only its own dialect reads it. */
+export interface RelayRequest {
+  readonly operation: RelayOperation
+  readonly model: string
+  readonly stream: boolean
+  readonly rest?: Rest
+}
+
+export type ModelRequest = RelayRequest | ChatRequest | EmbeddingsRequest | CompletionRequest | RerankRequest
 
 /** What a target's dialect could not carry: named for the header and the log, or the reason for a 400. */
 export type ReportUnsupported = (what: string) => void

@@ -3,11 +3,12 @@
  * without it have a plain `sign` in their definition and pay nothing for this.
  */
 import type { Egress } from './egress.ts'
+import type { Method } from './relay.ts'
 import type { JsonObject } from './request.ts'
 
 /** A call as it would go out. Its headers are in lower case. */
 export interface Unsigned {
-  readonly method: 'GET' | 'POST' | 'DELETE'
+  readonly method: Method
   readonly url: string
   readonly headers: Readonly<Record<string, string>>
   readonly body: readonly Buffer[]

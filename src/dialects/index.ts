@@ -9,9 +9,14 @@ import geminiEmbeddings from './gemini-embeddings.ts'
 import geminiGenerate from './gemini-generate/index.ts'
 import jinaEmbeddings from './jina-embeddings.ts'
 import jinaRerank from './jina-rerank.ts'
+import native from './native/index.ts'
+import openaiAudio from './openai-audio.ts'
 import openaiChat from './openai-chat/index.ts'
 import openaiCompletions from './openai-completions.ts'
 import openaiEmbeddings from './openai-embeddings.ts'
+import openaiImages from './openai-images.ts'
+import openaiModerations from './openai-moderations.ts'
+import openaiObjects from './openai-objects/index.ts'
 import openaiResponses from './openai-responses/index.ts'
 import vertexPredict from './vertex-predict.ts'
 import voyageEmbeddings from './voyage-embeddings.ts'
@@ -27,9 +32,14 @@ export const dialects = [
   geminiGenerate,
   jinaEmbeddings,
   jinaRerank,
+  native,
+  openaiAudio,
   openaiChat,
   openaiCompletions,
   openaiEmbeddings,
+  openaiImages,
+  openaiModerations,
+  openaiObjects,
   openaiResponses,
   vertexPredict,
   voyageEmbeddings,

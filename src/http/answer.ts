@@ -57,7 +57,7 @@ export async function write(
   envelope: JsonArrayEnvelope | undefined,
 ) {
   if (answer.kind === 'body') {
-    const headers = head(x, client, snapshot, answer, 'application/json')
+    const headers = head(x, client, snapshot, answer, answer.contentType ?? 'application/json')
     booked(headers, answer.ended)
     headers['content-length'] = String(answer.body.length)
     out.writeHead(answer.status, headers)
@@ -71,12 +71,18 @@ export async function write(
   }
   const type = envelope ? 'application/json' : answer.contentType
   if (!out.headersSent) out.writeHead(answer.status, head(x, client, snapshot, answer, type))
-  for await (const buffers of answer.chunks) {
-    ping?.heard()
-    let flowing = true
-    for (const buffer of envelope ? buffers.flatMap((b) => envelope.take(b)) : buffers) flowing = out.write(buffer)
-    if (!flowing && !out.destroyed) await written(out, stallMs, 'drain')
-    if (out.destroyed) break
+  try {
+    for await (const buffers of answer.chunks) {
+      ping?.heard()
+      let flowing = true
+      for (const buffer of envelope ? buffers.flatMap((b) => envelope.take(b)) : buffers) flowing = out.write(buffer)
+      if (!flowing && !out.destroyed) await written(out, stallMs, 'drain')
+      if (out.destroyed) break
+    }
+  } catch {
+    // The format has no way to say that it failed: whoever reads it must not take this for its end.
+    out.destroy()
+    return
   }
   out.end(envelope?.end())
 }

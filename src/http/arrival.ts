@@ -8,10 +8,13 @@ import type { Allowance, Attempt, Decision, Ended, Exchange, Plan, Principal } f
 import type { Names } from '../core/names.ts'
 import type { OwnedObject } from '../core/objects.ts'
 import type { Prices } from '../core/prices.ts'
+import { namedIn } from '../core/references.ts'
+import type { Relay } from '../core/relay.ts'
 import type { JsonObject, ModelRequest, Operation } from '../core/request.ts'
 import type { Scopes } from '../core/scopes.ts'
 import type { Snapshot } from '../core/snapshot.ts'
 import type { BodyScan } from '../core/wire.ts'
+import type { Received } from './receive.ts'
 
 const NOTHING = Buffer.alloc(0)
 
@@ -48,6 +51,7 @@ export class Arrival implements Exchange {
   scan: BodyScan = NOTHING
   json: JsonObject = {}
   inputEstimate = 0
+  relay?: Relay
   refers?: readonly string[]
   upstream?: string
 
@@ -89,14 +93,22 @@ export class Arrival implements Exchange {
   }
 
   /** The body is here and judged. */
-  received(body: Buffer, json: JsonObject, scan: BodyScan): void {
+  received({ body, json, scan, stream, inputEstimate, relay }: Received, upstream: string | undefined): void {
+    const { outputLimit, references } = this.#client
     this.body = body
     this.json = json
     this.scan = scan
-    this.model = json.model as string
-    this.stream = json.stream === true
-    this.outputLimit = this.#client.outputLimit?.(json)
-    this.inputEstimate = Math.max(1, Math.ceil(body.length / 4))
+    this.model = modelOf(json, upstream)
+    this.stream = stream
+    this.outputLimit = outputLimit?.(json)
+    this.inputEstimate = inputEstimate
+    if (upstream !== undefined) this.upstream = upstream
+    const named = references && namedIn(body, json, references)
+    if (named) this.refers = named
+    if (!relay) return
+    this.relay = relay
+    const { names } = relay.deed
+    if (names !== undefined) this.refers = [names, ...(named ?? [])]
   }
 
   request(): ModelRequest {
@@ -107,3 +119,8 @@ export class Arrival implements Exchange {
 
 const without = (json: JsonObject, names: readonly string[]): JsonObject =>
   Object.fromEntries(Object.entries(json).filter(([name]) => !names.includes(name)))
+/** The name a client would ask for elsewhere: one that is addressed to an upstream means a model of that upstream. */
+function modelOf({ model }: JsonObject, upstream: string | undefined): string {
+  if (typeof model !== 'string') return ''
+  return upstream === undefined || model === '' ? model : `${upstream}/${model}`
+}

@@ -10,13 +10,13 @@ import { type EnginePorts, run } from '../core/engine.ts'
 import { failure, type Refusal } from '../core/errors.ts'
 import type { Exchange } from '../core/exchange.ts'
 import type { Gateway } from '../core/gateway.ts'
-import { parseJsonObject } from '../wire/json.ts'
 import { JsonArrayEnvelope } from '../wire/json-array.ts'
 import { head, type Pinger, pinger, write, writeError } from './answer.ts'
 import { Arrival } from './arrival.ts'
 import { type Address, addressOf, ENDPOINTS, MODEL_PATHS, VERBS } from './endpoints.ts'
 import type { Identity } from './identity.ts'
-import { check, collect, wantJson } from './receive.ts'
+import { check, collect, type Received, readJson, wantJson } from './receive.ts'
+import { type RelayAsked, readRelayed, relayRoutes } from './relay.ts'
 
 export interface DataPlaneParts {
   readonly gateway: Gateway
@@ -32,10 +32,15 @@ export interface DataPlaneParts {
 }
 
 export function dataPlane(app: FastifyInstance, parts: DataPlaneParts): void {
+  const doors = new Map<string, Door>()
   const doorOf = (id: string): Door => {
+    const known = doors.get(id)
+    if (known) return known
     const dialect = parts.ports.dialects.get(id)
     if (!dialect?.client) throw new Error(`no client side for dialect ${id}`)
-    return createDoor(parts, dialect)
+    const door = createDoor(parts, dialect)
+    doors.set(id, door)
+    return door
   }
   app.register(async (plane) => {
     // The door reads bodies itself, when it knows whose they are.
@@ -48,25 +53,38 @@ export function dataPlane(app: FastifyInstance, parts: DataPlaneParts): void {
         void door(request, reply)
       })
     }
-    const doors = new Map(Object.entries(VERBS).map(([verb, { dialect }]) => [verb, doorOf(dialect)]))
     for (const { path, prefix } of MODEL_PATHS) {
       plane.post(path, (request, reply) => {
         const { '*': rest } = request.params as { '*': string }
         const { verb, address } = addressOf(prefix + rest, request.query as Record<string, unknown>)
         reply.hijack()
-        void doors.get(verb)?.(request, reply, address)
+        void doorOf((VERBS[verb] as { dialect: string }).dialect)(request, reply, { address })
       })
     }
+    relayRoutes(plane, parts.ports.dialects, (dialect, request, reply, relay) => {
+      reply.hijack()
+      void doorOf(dialect)(request, reply, { relay })
+    })
   })
 }
 
-type Door = (request: FastifyRequest, reply: FastifyReply, address?: Address) => Promise<void>
+/** What the path says, where the body does not say all. */
+interface Asked {
+  readonly address?: Address
+  readonly relay?: RelayAsked
+  /** The upstream that the request is addressed to. */
+  readonly upstream?: string
+}
+type Door = (request: FastifyRequest, reply: FastifyReply, asked?: Asked) => Promise<void>
+
+const NOTHING: Asked = {}
 
 function createDoor(parts: DataPlaneParts, dialect: Dialect): Door {
   const client = dialect.client as ClientSide
   const fields = Object.entries(client.fields)
 
-  return async ({ raw: request }, { raw: out }, address) => {
+  return async ({ raw: request }, { raw: out }, asked = NOTHING) => {
+    const { address, relay, upstream } = asked
     const snapshot = parts.gateway.snapshot
     const leave = snapshot.enter()
     const controller = new AbortController()
@@ -82,11 +100,10 @@ function createDoor(parts: DataPlaneParts, dialect: Dialect): Door {
     const envelope = address?.array ? new JsonArrayEnvelope() : undefined
     let ping: Pinger | undefined
     const whole = (body: Buffer): void => {
-      const { json: sent, scan } = parseJsonObject(body)
-      const json = address ? { ...sent, model: address.model, stream: address.stream } : sent
-      check(json, fields, scan.duplicates)
-      x.received(body, json, scan)
-      if (!x.stream) return
+      const received: Received = relay ? readRelayed(request, body, relay) : readJson(body, address)
+      check(received, fields)
+      x.received(received, upstream)
+      if (!x.stream || relay) return
       const type = envelope ? 'application/json' : client.streamType
       ping = pinger(out, envelope ? ' ' : client.ping, () => head(x, client, snapshot, undefined, type))
     }
@@ -94,7 +111,7 @@ function createDoor(parts: DataPlaneParts, dialect: Dialect): Door {
       if (parts.draining()) throw failure('shutting_down')
       const identify = (doubt: Refusal | undefined) => parts.identity.identify(request, doubt)
       const receive = (): Promise<void> => {
-        wantJson(request)
+        if (!relay) wantJson(request)
         return collect(request, parts.bodyLimitBytes, whole)
       }
       const answer = await run(x, { identify, receive }, snapshot, parts.ports)

@@ -3,11 +3,10 @@ import type { IncomingMessage } from 'node:http'
 import { failure, type Refusal } from '../core/errors.ts'
 import type { Principal } from '../core/exchange.ts'
 import { explain } from '../core/explain.ts'
-import { parseJsonObject } from '../wire/json.ts'
 import { Arrival } from './arrival.ts'
 import type { DataPlaneParts } from './data-plane.ts'
 import { addressOf, ENDPOINTS, MODEL_PATHS } from './endpoints.ts'
-import { check } from './receive.ts'
+import { check, readJson } from './receive.ts'
 
 export interface Asked {
   readonly path?: string
@@ -26,9 +25,8 @@ export function createExplain(parts: DataPlaneParts) {
     const dialect = ports.dialects.get(id)
     if (!dialect?.client) throw failure('not_found', { what: `path ${path.slice(0, 200)}` })
     const bytes = Buffer.from(JSON.stringify(body))
-    const { json: sent, scan } = parseJsonObject(bytes)
-    const json = address ? { ...sent, model: address.model, stream: address.stream } : sent
-    check(json, Object.entries(dialect.client.fields), scan.duplicates)
+    const received = readJson(bytes, address)
+    check(received, Object.entries(dialect.client.fields))
     const named = Object.fromEntries(Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value]))
     if (key !== undefined) named.authorization = `Bearer ${key}`
     const { snapshot } = gateway
@@ -41,7 +39,7 @@ export function createExplain(parts: DataPlaneParts) {
       } as unknown as IncomingMessage
       const { signal } = new AbortController()
       const x = new Arrival({ id: parts.nextId(), arrivedAt: ports.now(), request, dialect, snapshot, signal })
-      x.received(bytes, json, scan)
+      x.received(received, undefined)
       // Without a key it is the administrator on this machine who asks.
       const identify = (doubt: Refusal | undefined): Principal =>
         key === undefined && !doubt ? ADMINISTRATOR : identity.identify(request, doubt)

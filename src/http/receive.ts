@@ -5,7 +5,31 @@
 import type { IncomingMessage } from 'node:http'
 import type { FieldType } from '../core/dialect.ts'
 import { badRequest, failure } from '../core/errors.ts'
+import type { Relay } from '../core/relay.ts'
 import type { JsonObject } from '../core/request.ts'
+import type { BodyScan } from '../core/wire.ts'
+import { parseJsonObject } from '../wire/json.ts'
+import type { Address } from './endpoints.ts'
+
+/** A body, read as far as the gateway reads it. */
+export interface Received {
+  readonly body: Buffer
+  readonly json: JsonObject
+  readonly scan: BodyScan & { readonly duplicates: readonly string[] }
+  readonly stream: boolean
+  /** In tokens. */
+  readonly inputEstimate: number
+  readonly relay?: Relay
+}
+
+const BYTES_PER_TOKEN = 4
+export const estimateInput = (bytes: number): number => Math.max(1, Math.ceil(bytes / BYTES_PER_TOKEN))
+
+export function readJson(body: Buffer, address: Address | undefined): Received {
+  const { json: sent, scan } = parseJsonObject(body)
+  const json = address ? { ...sent, model: address.model, stream: address.stream } : sent
+  return { body, json, scan, stream: json.stream === true, inputEstimate: estimateInput(body.length) }
+}
 
 export function wantJson(request: IncomingMessage): void {
   const type = request.headers['content-type'] ?? ''
@@ -50,14 +74,15 @@ export function collect(request: IncomingMessage, limit: number, whole: (body: B
 
 /** The fields that we read have the types that the dialect says, and stand once. */
 export function check(
-  json: JsonObject,
+  { json, scan: { duplicates }, relay }: Received,
   fields: readonly (readonly [string, FieldType])[],
-  duplicates: readonly string[],
 ): void {
   for (const [name, type] of fields) {
     if (duplicates.includes(name)) throw badRequest(`"${name}" stands more than once in the request body.`, name)
     const value = Object.hasOwn(json, name) ? json[name] : undefined
     if (value === undefined || value === null) continue
+    // A form knows texts only.
+    if (relay?.rewrite) continue
     const is = Array.isArray(value) ? 'array' : typeof value
     const fits =
       type === 'integer'
@@ -72,6 +97,7 @@ export function check(
       )
   }
   const { model } = json
+  if (relay && (model === undefined || model === null)) return
   if (typeof model !== 'string' || model.length === 0) throw badRequest('"model" must name a model.', 'model')
   // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is refused (T57)
   if (/[\u0000-\u001f\u007f]/.test(model)) throw badRequest('"model" contains control characters.', 'model')

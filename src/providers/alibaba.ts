@@ -10,7 +10,7 @@ export default defineProvider({
   baseUrl: 'https://dashscope-intl.aliyuncs.com/compatible-mode/v1',
   docs: 'https://www.alibabacloud.com/help/en/model-studio/get-api-key',
   environment: { key: 'DASHSCOPE_API_KEY' },
-  speaks: { 'openai-chat': '/chat/completions', 'openai-embeddings': '/embeddings' },
+  speaks: { 'openai-chat': '/chat/completions', 'openai-embeddings': '/embeddings', 'openai-objects': '' },
   classify: sayings([
     [
       undefined,

@@ -13,6 +13,7 @@ export default defineProvider({
   sign: (secret) => ({ 'x-api-key': secret }),
   headers: { 'anthropic-version': '2023-06-01' },
   speaks: { 'anthropic-messages': '/v1/messages' },
+  administration: ['/v1/organizations'],
   models: '/v1/models',
   catalog: 'anthropic',
   forward: ['anthropic-beta'],

@@ -16,6 +16,12 @@ const endpoint =
       ? `/openai/deployments/${encodeURIComponent(model.toWellFormed())}${path}?api-version=${options.apiVersion}`
       : path
 
+/** What the API of deployments has elsewhere, or not at all. */
+const latestOnly =
+  (path: string) =>
+  ({ options }: EndpointCall): string | undefined =>
+    options.apiVersion === undefined ? path : undefined
+
 export default defineProvider({
   id: 'azure',
   title: 'Azure OpenAI',
@@ -50,7 +56,11 @@ export default defineProvider({
       typeof apiVersion === 'string' ? `/openai/responses?api-version=${apiVersion}` : '/responses',
     'openai-completions': endpoint('/completions'),
     'openai-embeddings': endpoint('/embeddings'),
+    'openai-images': latestOnly('/images'),
+    'openai-audio': latestOnly('/audio'),
+    'openai-objects': latestOnly(''),
   },
+  administration: ['/realtime'],
   models: '/models',
   requestId: 'apim-request-id',
   catalog: 'azure',

@@ -13,6 +13,10 @@ export default defineProvider({
     'openai-completions': '/completions',
     'openai-embeddings': '/embeddings',
     'jina-rerank': '/rerank',
+    'openai-images': '/images',
+    'openai-audio': '/audio',
+    'openai-moderations': '/moderations',
+    'openai-objects': '',
   },
   models: '/models',
 })

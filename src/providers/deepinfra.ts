@@ -13,6 +13,8 @@ export default defineProvider({
     'openai-chat': '/chat/completions',
     'openai-completions': '/completions',
     'openai-embeddings': '/embeddings',
+    'openai-images': '/images',
+    'openai-audio': '/audio',
   },
   models: '/models',
 })

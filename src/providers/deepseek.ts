@@ -10,6 +10,7 @@ export default defineProvider({
   docs: 'https://platform.deepseek.com/api_keys',
   environment: { key: 'DEEPSEEK_API_KEY' },
   speaks: { 'openai-chat': '/chat/completions' },
+  administration: ['/user'],
   models: '/models',
   catalog: 'deepseek',
   classify: sayings([[400, /Model Not Exist/i, 'upstream_model_missing']]),

@@ -22,6 +22,7 @@ export default defineProvider({
       pathOf(model) + (stream ? ':streamGenerateContent?alt=sse' : ':generateContent'),
     'gemini-embeddings': ({ model }) => `${pathOf(model)}:batchEmbedContents`,
   },
+  administration: ['/v1beta/auth_tokens', '/v1alpha/auth_tokens'],
   models: '/v1beta/models',
   catalog: 'google-ai',
   classify: sayings([

@@ -9,7 +9,7 @@ export default defineProvider({
   baseUrl: 'https://api.groq.com/openai/v1',
   docs: 'https://console.groq.com/keys',
   environment: { key: 'GROQ_API_KEY' },
-  speaks: { 'openai-chat': '/chat/completions' },
+  speaks: { 'openai-chat': '/chat/completions', 'openai-audio': '/audio', 'openai-objects': '' },
   models: '/models',
   catalog: 'groq',
   classify: sayings([

@@ -9,7 +9,12 @@ export default defineProvider({
   baseUrl: 'https://api.mistral.ai/v1',
   docs: 'https://console.mistral.ai/api-keys',
   environment: { key: 'MISTRAL_API_KEY' },
-  speaks: { 'openai-chat': '/chat/completions', 'openai-embeddings': '/embeddings' },
+  speaks: {
+    'openai-chat': '/chat/completions',
+    'openai-embeddings': '/embeddings',
+    'openai-audio': '/audio',
+    'openai-moderations': '/moderations',
+  },
   models: '/models',
   catalog: 'mistral',
   classify: sayings([

@@ -10,6 +10,7 @@ export default defineProvider({
   docs: 'https://platform.moonshot.ai/console/api-keys',
   environment: { key: 'MOONSHOT_API_KEY' },
   speaks: { 'openai-chat': '/chat/completions' },
+  administration: ['/users'],
   models: '/models',
   catalog: 'moonshotai',
   classify: sayings([

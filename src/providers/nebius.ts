@@ -13,6 +13,7 @@ export default defineProvider({
     'openai-chat': '/chat/completions',
     'openai-completions': '/completions',
     'openai-embeddings': '/embeddings',
+    'openai-images': '/images',
   },
   models: '/models',
 })

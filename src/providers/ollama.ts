@@ -15,6 +15,7 @@ export default defineProvider({
     'openai-completions': '/completions',
     'openai-embeddings': '/embeddings',
   },
+  administration: ['/api/pull', '/api/push', '/api/create', '/api/copy', '/api/delete', '/api/blobs'],
   models: '/models',
   catalog: 'local',
 })

@@ -15,6 +15,7 @@ export default defineProvider({
     'openai-completions': '/completions',
     'openai-embeddings': '/embeddings',
   },
+  administration: ['/key', '/keys', '/credits', '/activity', '/auth'],
   models: '/models',
   catalog: 'openrouter',
   forward: ['http-referer', 'x-title'],

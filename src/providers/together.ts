@@ -14,6 +14,8 @@ export default defineProvider({
     'openai-completions': '/completions',
     'openai-embeddings': '/embeddings',
     'jina-rerank': '/rerank',
+    'openai-images': '/images',
+    'openai-audio': '/audio',
   },
   models: '/models',
   catalog: 'together',

@@ -15,6 +15,7 @@ export default defineProvider({
     'openai-completions': '/completions',
     'openai-embeddings': '/embeddings',
     'jina-rerank': '/rerank',
+    'openai-audio': '/audio',
   },
   models: '/models',
   catalog: 'local',

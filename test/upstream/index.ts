@@ -12,6 +12,7 @@ import { gemini } from './gemini.ts'
 import { type Doc, doc, str } from './json.ts'
 import { Ledger, type Row } from './ledger.ts'
 import { openai } from './openai.ts'
+import { createPlatform, type PlatformCall } from './platform.ts'
 import { type Call, type Dialect, type ErrorParts, Refusal } from './reply.ts'
 import { type Line, type Reply, send } from './wire.ts'
 
@@ -63,6 +64,7 @@ export async function startUpstream(options: UpstreamOptions = {}): Promise<Upst
   const failures = new Map<string, number>()
   const seenPrefixes = new Set<string>()
   let rules: ScriptedRule[] = []
+  let platform = createPlatform()
 
   const settings = {
     // An upstream of this kind decides for itself when it is slow; nothing here may time out by default.
@@ -178,7 +180,15 @@ export async function startUpstream(options: UpstreamOptions = {}): Promise<Upst
       ledger.body(row, body)
 
       const { document, isJson } = documentOf(body)
-      const asked = route?.model ?? (str(document.model) || 'unknown')
+      const kept: PlatformCall = {
+        method: row.method,
+        path,
+        query,
+        contentType: headers['content-type'] ?? '',
+        body,
+        document,
+      }
+      const asked = route?.model ?? (str(document.model) || platform.modelOf(kept) || 'unknown')
       const named = parseModel(asked)
       row.model = named.model
       row.stream = route?.operation === 'streamGenerateContent' || document.stream === true
@@ -226,10 +236,16 @@ export async function startUpstream(options: UpstreamOptions = {}): Promise<Upst
       function replyTo(): Reply {
         const strange = [...named.unknown, ...mocked.unknown]
         if (strange.length > 0) return refuse(400, `unknown behaviour: ${strange.join(', ')}`)
-        if (!route)
-          return refuse(404, `Invalid URL (${row.method} ${path})`, dialect === openai ? 'unknown_url' : undefined)
-        if (row.method !== route.method) return refuse(405, `Not allowed to ${row.method} on ${path}.`)
         const failing = failuresLeft(b, `${path} ${asked}`)
+        const isTold = failing || (b['500-then-ok'] === undefined && (b.status ?? 0) >= 400)
+        const answered = route || isTold ? undefined : platform.answer(kept)
+        if (answered) {
+          const { status = 200, contentType = 'application/json', framing = 'body', events } = answered
+          return { ...single(call, dialect, status, ''), framing, contentType, events }
+        }
+        if (!route && !isTold)
+          return refuse(404, `Invalid URL (${row.method} ${path})`, dialect === openai ? 'unknown_url' : undefined)
+        if (route && row.method !== route.method) return refuse(405, `Not allowed to ${row.method} on ${path}.`)
         if (b.redirect !== undefined) {
           const status = b.status !== undefined && b.status >= 300 && b.status < 400 ? b.status : 307
           return { ...single(call, dialect, status, ''), headers: { location: b.redirect } }
@@ -346,6 +362,7 @@ export async function startUpstream(options: UpstreamOptions = {}): Promise<Upst
       ledger.reset()
       failures.clear()
       seenPrefixes.clear()
+      platform = createPlatform()
       rules = []
       for (const socket of held) socket.destroy()
     },

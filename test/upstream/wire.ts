@@ -166,7 +166,7 @@ export async function send(line: Line, reply: Reply): Promise<void> {
 /** The common case has no stages at all, so that the provider is fast enough to stand behind a benchmark. */
 async function plain({ res, row }: Line, reply: Reply, headers: OutgoingHttpHeaders): Promise<void> {
   const [only] = reply.events
-  const body = Buffer.from(only ? textOf(only.data) : '')
+  const body = Buffer.isBuffer(only?.data) ? only.data : Buffer.from(only ? textOf(only.data) : '')
   res.writeHead(reply.status, { ...headers, 'content-length': body.length })
   row.bytesSent += body.length
   row.eventsSent = 1
@@ -247,6 +247,7 @@ function rendered(
   isFirst: boolean,
   isBroken: boolean,
 ): Buffer[] {
+  if (Buffer.isBuffer(event.data)) return [event.data]
   let data = textOf(event.data)
   if (isBroken) data = data.slice(0, data.length >> 1)
   const end = lineEnd(b)

@@ -37,6 +37,7 @@ export default defineDialect({
     requestIdHeader: 'request-id',
     outputLimit: ({ max_tokens }) => (typeof max_tokens === 'number' ? max_tokens : undefined),
     limitOutput: (_, tokens) => ({ max_tokens: tokens }),
+    references: ['file_id'],
     readRequest,
     writeBody,
     streamWriter,
@@ -58,4 +59,5 @@ export default defineDialect({
 
 // What other formats share that serve the same models, or whose names have the same alphabet.
 export { originalNames, wireId, wireName } from './names.ts'
+export { usageOf } from './usage.ts'
 export { inputOf, JSON_TOOL } from './vocabulary.ts'

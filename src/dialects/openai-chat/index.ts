@@ -40,6 +40,7 @@ export default defineDialect({
     },
     streamType: 'text/event-stream',
     requestIdHeader: 'x-request-id',
+    references: ['file_id'],
     outputLimit: ({ max_completion_tokens, max_tokens }) =>
       typeof max_completion_tokens === 'number'
         ? max_completion_tokens

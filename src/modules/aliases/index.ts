@@ -14,7 +14,7 @@ export default defineModule({
   settings: Type.Object({}, { additionalProperties: false }),
   start: () => ({
     route(x, plan) {
-      if (plan.via === 'route') return plan
+      if (plan.via === 'route' || x.model === '') return plan
       return x.names.alias(x.model, 'exact') ?? x.names.alias(x.model, 'wildcard') ?? plan
     },
   }),

@@ -78,7 +78,7 @@ async function answer(
   const first = x.plan?.targets[0]
   const scope = x.principal?.scope
   const wishes = wishesOf(x)
-  if (!first || scope === undefined || x.body.length > chosen.maxRequestBytes || !wishes.keep) {
+  if (x.relay || !first || scope === undefined || x.body.length > chosen.maxRequestBytes || !wishes.keep) {
     x.cache = 'bypass'
     return next()
   }

@@ -1,0 +1,121 @@
+/**
+ * Form bodies (RFC 7578) as bytes: where the fields stand, and the same body with some of them changed while every other
+ * byte passes. Files are never looked into.
+ */
+import { badRequest } from '../core/errors.ts'
+import type { JsonValue } from '../core/request.ts'
+
+export interface FormPart {
+  readonly name: string
+  readonly isFile: boolean
+  /** Of the whole part, from its boundary on; of its content. */
+  readonly start: number
+  readonly contentStart: number
+  readonly contentEnd: number
+}
+
+export interface Form {
+  readonly parts: readonly FormPart[]
+  /** `--` and what stands between the parts. */
+  readonly delimiter: string
+}
+
+const MOST_PARTS = 1_000
+const MOST_HEAD = 16 * 1024
+const MOST_FIELD = 1024 * 1024
+
+const boundaryOf = (contentType: string): string | undefined => {
+  const found = /;\s*boundary=(?:"([^"\r\n]{1,200})"|([^\s;"]{1,200}))/i.exec(contentType)
+  return found?.[1] ?? found?.[2]
+}
+
+/** Throws `invalid_request` for anything that readers might understand differently. */
+export function scanForm(body: Buffer, contentType: string): Form {
+  const boundary = boundaryOf(contentType)
+  if (boundary === undefined) throw badRequest('The content type multipart/form-data names no boundary.')
+  const delimiter = `--${boundary}`
+  const parts: FormPart[] = []
+  let at = body.indexOf(delimiter)
+  if (at !== 0 && !(at === 2 && body[0] === 0x0d)) throw unreadable('it does not begin with its boundary')
+  for (;;) {
+    const after = at + delimiter.length
+    if (body[after] === 0x2d && body[after + 1] === 0x2d) return { parts, delimiter }
+    if (body[after] !== 0x0d || body[after + 1] !== 0x0a) throw unreadable('a boundary is not followed by a line end')
+    if (parts.length === MOST_PARTS) throw unreadable(`it has more than ${MOST_PARTS} parts`)
+    const headEnd = body.indexOf('\r\n\r\n', after)
+    if (headEnd === -1 || headEnd - after > MOST_HEAD) throw unreadable('a part has no end of its head')
+    const next = body.indexOf(`\r\n${delimiter}`, headEnd + 2)
+    if (next === -1) throw unreadable('it ends too early')
+    parts.push({
+      ...named(body.toString('utf8', after + 2, headEnd)),
+      start: at,
+      contentStart: headEnd + 4,
+      contentEnd: Math.max(next, headEnd + 4),
+    })
+    at = next + 2
+  }
+}
+
+function named(head: string): { name: string; isFile: boolean } {
+  const lines = head.split('\r\n').filter((line) => /^content-disposition\s*:/i.test(line))
+  const [line] = lines
+  const name = /;\s*name="((?:[^"\\\r\n]|\\.)*)"|;\s*name=([^\s;"]+)/i.exec(line ?? '')
+  if (!line || lines.length > 1 || !name) throw unreadable('a part does not say its name')
+  return { name: name[1] ?? name[2] ?? '', isFile: /;\s*filename\*?=/i.test(line) }
+}
+
+const unreadable = (problem: string) => badRequest(`The form in the request body cannot be read: ${problem}.`)
+
+/** The text fields; of those that stand more than once, all. Throws if a field that decides something stands twice. */
+export function formFields(body: Buffer, form: Form, single: readonly string[]): Record<string, JsonValue> {
+  const fields = new Map<string, JsonValue>()
+  for (const part of form.parts) {
+    if (part.isFile) {
+      if (single.includes(part.name)) throw badRequest(`"${part.name}" must be a text, not a file.`, part.name)
+      continue
+    }
+    if (part.contentEnd - part.contentStart > MOST_FIELD) throw badRequest(`"${part.name}" is too long.`, part.name)
+    const text = body.toString('utf8', part.contentStart, part.contentEnd)
+    const known = fields.get(part.name)
+    if (known !== undefined && single.includes(part.name)) {
+      throw badRequest(`"${part.name}" stands more than once in the request body.`, part.name)
+    }
+    fields.set(part.name, known === undefined ? text : [...(Array.isArray(known) ? known : [known]), text])
+  }
+  return Object.fromEntries(fields)
+}
+
+/** The body with these fields set, or gone where they are undefined. */
+export function spliceForm(
+  body: Buffer,
+  { parts, delimiter }: Form,
+  edits: Readonly<Record<string, JsonValue | undefined>>,
+): Buffer[] {
+  const pieces: Buffer[] = []
+  for (const [name, value] of Object.entries(edits)) {
+    if (value === undefined || value === null) continue
+    for (const each of Array.isArray(value) ? (value as readonly JsonValue[]) : [value]) {
+      const text = typeof each === 'string' ? each : JSON.stringify(each)
+      const label = name.replace(/["\r\n]/g, (c) => encodeURIComponent(c))
+      pieces.push(Buffer.from(`${delimiter}\r\nContent-Disposition: form-data; name="${label}"\r\n\r\n${text}\r\n`))
+    }
+  }
+  for (const [i, part] of parts.entries()) {
+    const next = parts[i + 1]?.start ?? part.contentEnd + 2
+    if (part.isFile || !Object.hasOwn(edits, part.name)) pieces.push(body.subarray(part.start, next))
+  }
+  pieces.push(Buffer.from(`${delimiter}--\r\n`))
+  return pieces
+}
+
+/** Bytes of texts, and bytes of files. */
+export function formSizes({ parts }: Form): { readonly text: number; readonly file: number } {
+  let text = 0
+  let file = 0
+  for (const part of parts) {
+    const size = part.contentEnd - part.contentStart
+    if (part.isFile) file += size
+    else text += size
+  }
+  return { text, file }
+}
