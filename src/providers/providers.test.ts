@@ -89,7 +89,9 @@ test('each speaks known dialects at relative paths, and each model by one of the
       const paths = MODELS.flatMap((model) =>
         [true, false].flatMap((stream) => pathOf(endpoint, { model, stream, options }) ?? []),
       )
-      assert.ok(paths.length > 0, `${id} reaches no model by ${dialect}`)
+      // What is only relayed may be missing in an older API of the same vendor.
+      const isRelayed = /^openai-(?:images|audio|objects)$/.test(dialect)
+      assert.ok(paths.length > 0 || isRelayed, `${id} reaches no model by ${dialect}`)
       for (const path of paths) assert.match(path, /^(?:|\/[A-Za-z0-9/:?=_.%@-]+)$/, `${id}: ${path}`)
     }
     const [first = ''] = Object.keys(speaks)
