@@ -14,6 +14,7 @@ import { relayedBody } from './relay.ts'
 import { relayed } from './relayed.ts'
 import { type Frame, MARK, type Reply, type ReplyFacts } from './reply.ts'
 import type { JsonObject, JsonValue, ModelRequest, Rest } from './request.ts'
+import { pace } from './routing/verdict.ts'
 import type { Signed } from './signing.ts'
 import type { Thoughts } from './thoughts.ts'
 import type { Seat } from './tries.ts'
@@ -213,6 +214,7 @@ export async function callTarget(
     }
     attempt.status = incoming.status
     attempt.headersMs = performance.now() - sentAt
+    if (plan.breaker?.pacing && attempt.key) pace(attempt, incoming.headers, plan.breaker, x.inputEstimate, ports.now())
     const requestId =
       incoming.headers['x-request-id'] ?? incoming.headers['request-id'] ?? incoming.headers[provider.requestId ?? '']
     if (requestId !== undefined) attempt.upstreamRequestId = requestId.slice(0, 200)

@@ -142,7 +142,8 @@ async function tryTarget(
       !isLate(x, plan, asked)
     if (!mayRepeat || !target.health.mayRepeat()) return undefined
     spent = undefined
-    await pause(Math.max(asked, jitter(retry, repeats)), signal)
+    // Never a moment too early, and not all at the same one.
+    await pause(Math.max(asked === 0 ? 0 : asked + 5 + Math.random() * 50, jitter(retry, repeats)), signal)
   }
 }
 

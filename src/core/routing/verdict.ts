@@ -7,6 +7,7 @@ import type { Attempt, Target } from '../exchange.ts'
 import { inputTokens, outputTokens } from '../usage.ts'
 import type { BreakerPolicy } from './circuit.ts'
 import type { KeyHealth } from './health.ts'
+import { restMs } from './pacing.ts'
 
 /** Mistakes of the client and of the gateway say nothing about the other side. */
 const TARGET_FAILS: ReadonlySet<string> = new Set([
@@ -100,4 +101,16 @@ function judge({ target, key, status }: Attempt, error: GatewayError, policy: Br
   }
   if (told !== undefined && asked !== undefined && asked > 0) circuit.open(told, `${error.code}, and it said when`)
   else circuit.failed(now, policy, error.code)
+}
+
+/** What the head of an answer says about its key's rate limit. */
+export function pace(
+  { key, target }: Attempt,
+  headers: Readonly<Record<string, string>>,
+  policy: BreakerPolicy,
+  tokens: number,
+  now: number,
+): void {
+  const ms = restMs(headers, now, tokens)
+  if (ms) key?.ofModel(target.model).open(now + Math.min(ms, policy.maxRetryAfterMs), 'rate limited', false)
 }
