@@ -267,6 +267,8 @@ export interface Answered {
   readonly sentAt: number
   readonly secrets: readonly string[]
   readonly incoming: IncomingReply
+  /** Its first content did not come in time. */
+  late?: GatewayError
 }
 
 const sign = (own: ((secret: string) => Readonly<Record<string, string>>) | undefined, secret: string) =>
@@ -337,10 +339,10 @@ async function streamed(a: Answered, signal: AbortSignal): Promise<Reply> {
   const peeked: (readonly Frame[])[] = []
   let frames = 0
   let bytes = 0
-  let tooLate = false
   const timer = setTimeout(
     () => {
-      tooLate = true
+      const timeoutMs = timeouts.firstContentMs
+      a.late = failure('upstream_timeout', { upstream: target.upstream.id, what: 'first content', timeoutMs })
       a.incoming.abort()
     },
     Math.max(1, timeouts.firstContentMs - (performance.now() - a.sentAt)),
@@ -358,12 +360,6 @@ async function streamed(a: Answered, signal: AbortSignal): Promise<Reply> {
       }
       if (seen || frames > MOST_PEEKED_FRAMES || bytes > MOST_PEEKED_BYTES) break
     }
-  } catch (error) {
-    if (tooLate && !signal.aborted) {
-      const timeoutMs = timeouts.firstContentMs
-      throw failure('upstream_timeout', { upstream: target.upstream.id, what: 'first content', timeoutMs })
-    }
-    throw error
   } finally {
     clearTimeout(timer)
   }
@@ -441,7 +437,7 @@ async function* watch(a: Answered, watcher: Watcher): AsyncGenerator<readonly Fr
   } catch (error) {
     // The framing itself may carry an error, which nobody has judged yet.
     const isRaw = error instanceof GatewayError && error.code === 'upstream_error' && error !== facts.error
-    throw closeFailed(a.books, a.attempt, facts, isRaw ? cleaned(error, a) : error, a.sentAt)
+    throw closeFailed(a.books, a.attempt, facts, a.late ?? (isRaw ? cleaned(error, a) : error), a.sentAt)
   } finally {
     a.incoming.abort()
     if (!a.attempt.outcome) {
