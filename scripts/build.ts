@@ -18,6 +18,7 @@ const { values: options } = parseArgs({ options: { platform: { type: 'string' } 
 const workers: Record<string, string> = {
   'worker.mjs': 'src/store/local/worker.ts',
   'module-worker.mjs': 'src/module-worker.ts',
+  'token-worker.mjs': 'src/catalog/token-worker.ts',
 }
 
 const nodePackages: Record<string, string> = {

@@ -6,6 +6,7 @@ import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { pino } from 'pino'
 import { createCatalog } from './catalog/catalog.ts'
+import { createTokenCounter } from './catalog/token-counter.ts'
 import { failure } from './core/errors.ts'
 import type { Exchange, Principal } from './core/exchange.ts'
 import { createGateway, type Gateway } from './core/gateway.ts'
@@ -41,6 +42,7 @@ export interface ServeOptions {
   readonly workerUrl: URL | string
   /** Where programs of modules run; beside the sources unless told. */
   readonly programUrl?: URL | string
+  readonly tokenUrl?: URL | string
   readonly logLevel: string
   readonly tls?: { readonly cert: Buffer; readonly key: Buffer }
   readonly bodyLimitBytes?: number
@@ -109,6 +111,8 @@ async function start(options: ServeOptions, undo: (() => Promise<unknown>)[]): P
   const egress = withEcho(createEgress({ environment: options.environment }))
   const wire = createWire(egress)
   const catalog = createCatalog()
+  const counter = createTokenCounter(options.tokenUrl ?? new URL('./catalog/token-worker.ts', import.meta.url))
+  undo.push(() => counter.close())
   const gateway = await createGateway({
     store,
     catalog,
@@ -167,6 +171,7 @@ async function start(options: ServeOptions, undo: (() => Promise<unknown>)[]): P
       outputLimitOf: catalog.outputLimitOf,
       now,
       pins: gateway.health.pins,
+      counter,
       version: VERSION,
       over: recorder.over,
       fault: (what, error) =>
@@ -227,6 +232,7 @@ async function start(options: ServeOptions, undo: (() => Promise<unknown>)[]): P
     await recorder.flush()
     await gateway.close()
     await egress.close()
+    await counter.close()
     await store.close()
   }
   return {

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs'
 import { parse } from 'yaml'
 import { applyFile } from '../http/admin/configuration.ts'
 import { type Served, serve } from '../serve.ts'
-import { programUrl, workerUrl } from './worker-url.ts'
+import { programUrl, tokenUrl, workerUrl } from './worker-url.ts'
 
 export interface ServeFlags {
   readonly host: string
@@ -36,6 +36,7 @@ export async function runServe(flags: ServeFlags): Promise<void> {
       dataDir: flags.dataDir,
       workerUrl: workerUrl(),
       programUrl: programUrl(),
+      tokenUrl: tokenUrl(),
       logLevel: flags.logLevel,
       durability: flags.durability,
       fatal: (error) => fail(`the store cannot go on: ${error.message}`),

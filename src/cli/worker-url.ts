@@ -3,6 +3,7 @@ import { createRequire } from 'node:module'
 
 export const workerUrl = (): URL => urlOf('worker.mjs', '../store/local/worker.ts')
 export const programUrl = (): URL => urlOf('module-worker.mjs', '../module-worker.ts')
+export const tokenUrl = (): URL => urlOf('token-worker.mjs', '../catalog/token-worker.ts')
 
 function urlOf(asset: string, source: string): URL {
   const sea = createRequire(`file://${process.execPath}`)('node:sea') as {

@@ -98,7 +98,7 @@ function laidOver(name: 'rest' | 'hints', before: Rest | undefined, over: Rest |
   return { [name]: { ...before, ...Object.fromEntries(own) } }
 }
 
-function bodyFor(
+export function bodyFor(
   x: Exchange,
   plan: Plan,
   target: Target,

@@ -4,6 +4,7 @@
  */
 import { type AttemptPorts, bringsKey, callTarget, dialectFor } from './attempt.ts'
 import { Books, type BooksPorts, outcomeOf } from './books.ts'
+import type { TokenCounter } from './counting.ts'
 import { type Answer, asGatewayError, type DeliveryPorts, deliver } from './deliver.ts'
 import { failure, leftBy, type Refusal } from './errors.ts'
 import { type Exchange, ONE_ATTEMPT, type Plan, type Principal, type Target } from './exchange.ts'
@@ -23,6 +24,7 @@ import { type TryPorts, tryEach } from './tries.ts'
 export interface EnginePorts extends AttemptPorts, DeliveryPorts {
   readonly ledger: Ledger
   readonly pins: Pins
+  readonly counter: TokenCounter
   over(x: Exchange, snapshot: Snapshot): void
   fault(what: string, error: unknown): void
 }

@@ -52,6 +52,10 @@ export interface Provider {
     dialect: string,
     call: EndpointCall & { readonly headers: Readonly<Record<string, string | undefined>> },
   ) => Readonly<Record<string, JsonValue | undefined>> | undefined
+  /** Where this vendor counts a request's input for free: by dialect, the path, and the body to send for a written one. */
+  readonly counts?: Readonly<
+    Record<string, { readonly endpoint: Endpoint; ask(body: JsonObject, model: string): JsonObject }>
+  >
   /** The header of its answers that names the call, where it is not the usual one. */
   readonly requestId?: string
   /**

@@ -14,6 +14,20 @@ export default defineProvider({
   headers: { 'anthropic-version': '2023-06-01' },
   speaks: { 'anthropic-messages': '/v1/messages' },
   administration: ['/v1/organizations'],
+  counts: {
+    'anthropic-messages': {
+      endpoint: '/v1/messages/count_tokens',
+      // Anything else in the body is a 400 there.
+      ask: ({ messages, system, tools, tool_choice, thinking }, model) => ({
+        model,
+        messages,
+        system,
+        tools,
+        tool_choice,
+        thinking,
+      }),
+    },
+  },
   models: '/v1/models',
   catalog: 'anthropic',
   forward: ['anthropic-beta'],

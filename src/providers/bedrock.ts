@@ -101,6 +101,16 @@ export default defineProvider({
     'cohere-rerank': ({ model }) => (/cohere\.rerank/.test(model) ? `${modelPath(model)}/invoke` : undefined),
   },
   framing: { 'anthropic-messages': 'aws-chunks' },
+  counts: {
+    'anthropic-messages': {
+      endpoint: ({ model }) => `${modelPath(model)}/count-tokens`,
+      ask: (body) => ({ input: { invokeModel: { body: Buffer.from(JSON.stringify(body)).toString('base64') } } }),
+    },
+    'bedrock-converse': {
+      endpoint: ({ model }) => `${modelPath(model)}/count-tokens`,
+      ask: ({ messages, system, toolConfig }) => ({ input: { converse: { messages, system, toolConfig } } }),
+    },
+  },
   edits(dialect, { headers }) {
     if (dialect === 'cohere-embed') return { model: undefined }
     if (dialect === 'cohere-rerank') return { model: undefined, api_version: 2 }

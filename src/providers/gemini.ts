@@ -23,6 +23,14 @@ export default defineProvider({
     'gemini-embeddings': ({ model }) => `${pathOf(model)}:batchEmbedContents`,
   },
   administration: ['/v1beta/auth_tokens', '/v1alpha/auth_tokens'],
+  counts: {
+    'gemini-generate': {
+      endpoint: ({ model }) => `${pathOf(model)}:countTokens`,
+      ask: (body, model) => ({
+        generateContentRequest: { ...body, model: model.includes('/') ? model : `models/${model}` },
+      }),
+    },
+  },
   models: '/v1beta/models',
   catalog: 'google-ai',
   classify: sayings([

@@ -213,6 +213,28 @@ export default defineProvider({
         : modelPath('google', call, call.stream ? 'streamGenerateContent?alt=sse' : 'generateContent'),
     'vertex-predict': (call) => (isEmbedding(call.model) ? modelPath('google', call, 'predict') : undefined),
   },
+  counts: {
+    'gemini-generate': {
+      endpoint: (call) => modelPath('google', call, 'countTokens'),
+      ask: ({ contents, systemInstruction, tools, generationConfig }) => ({
+        contents,
+        systemInstruction,
+        tools,
+        generationConfig,
+      }),
+    },
+    'anthropic-messages': {
+      endpoint: (call) => modelPath('anthropic', { ...call, model: 'count-tokens' }, 'rawPredict'),
+      ask: ({ messages, system, tools, tool_choice, thinking }, model) => ({
+        model,
+        messages,
+        system,
+        tools,
+        tool_choice,
+        thinking,
+      }),
+    },
+  },
   edits: (dialect) =>
     dialect === 'anthropic-messages' ? { model: undefined, anthropic_version: 'vertex-2023-10-16' } : undefined,
   forward: ['anthropic-beta'],
