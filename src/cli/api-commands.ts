@@ -49,6 +49,19 @@ export function apiCommands(stockyard: Command, dataDir: () => Option): void {
       show(flags, answer, () => `${name} is now ${mode} (revision ${answer.revision})`)
     })
 
+  const pii = stockyard.command('pii').description('personal data')
+  own(pii, 'try <text>', 'what would be found in a text, and what would become of it')
+    .option('--settings <json>', 'instead of the stored settings')
+    .action(async (text: string, flags: ClientFlags & { settings?: string }) => {
+      const settings = flags.settings === undefined ? {} : { settings: parse(flags.settings) as object }
+      const answer = (await call(flags, 'POST', 'modules/pii/try', { text, ...settings })) as {
+        spans: (Row & { start: number; end: number })[]
+        redacted: string
+      }
+      const rows = answer.spans.map((span) => ({ ...span, value: text.slice(span.start, span.end) }))
+      show(flags, answer, () => `${table(rows, ['entity', 'action', 'value'])}\n\n${answer.redacted}`)
+    })
+
   const upstreams = stockyard.command('upstreams').description('list, set and remove upstreams')
   own(upstreams, 'list', 'all upstreams').action(async (flags: ClientFlags) => {
     const answer = (await call(flags, 'GET', 'upstreams')) as { upstreams: Row[] }

@@ -208,3 +208,26 @@ test('seed: audit trail — off, it is absent; on, every change and exchange is 
   await until(async () => (await of('action=modules/audit*')).length === 3, 'switching it off is a record')
   assert.equal((await of('action=audit.stop')).length, 1)
 })
+
+test('seed: PII redaction — toggled under traffic: hidden upstream, restored in the answer, streamed and not; off, as sent', async (t) => {
+  const gateway = await runGateway(t, models)
+  const running = traffic(gateway, 'second/gpt-4o')
+  const sent = () => gateway.upstream.ledger.rows.findLast((r) => r.rawBody.includes('my card'))?.rawBody ?? ''
+  const ask = async (stream: boolean, key: Record<string, string> = {}) => {
+    const answer = await gateway.chat('primary/gpt-4o-mini', 'my card: 4111 1111 1111 1111', { stream }, key)
+    return answer.json ? answer.json.choices[0].message.content : streamedText(answer)
+  }
+  assert.equal(await ask(false), 'echo: my card: 4111 1111 1111 1111')
+  assert.match(sent(), /4111/)
+  await set(gateway, 'pii', 'enforce')
+  for (const stream of [false, true]) {
+    assert.equal(await ask(stream), 'echo: my card: 4111 1111 1111 1111')
+    assert.match(sent(), /my card: \[CARD_\w{8}\]/)
+  }
+  await set(gateway, 'pii', 'enforce', { action: 'mask' })
+  assert.equal(await ask(true), 'echo: my card: [CARD]')
+  await set(gateway, 'pii', 'off')
+  assert.match(await ask(true), /4111/)
+  assert.match(sent(), /4111/)
+  assert.deepEqual((await running.stop()).failures, [])
+})

@@ -1,0 +1,11 @@
+/** Bulgaria: EGN. */
+import { checked, nationalId } from './id.ts'
+
+export const bgEgn = nationalId({
+  entity: 'BG_EGN',
+  country: 'BG',
+  at: 'number',
+  pattern: /(?<![\w-])\d{10}(?![\w-])/g,
+  valid: checked('BG', 'egn'),
+  words: ['egn', 'егн', 'ЕГН'],
+})
