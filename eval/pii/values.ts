@@ -240,6 +240,11 @@ export const MAKERS: Readonly<Record<string, Maker>> = {
     `${d.letters(1, 'ABCEHJLMPRSTWX')}${d.letters(1, 'ABCEHJLMPRSTWX')} ${d.digits(2)} ${d.digits(2)} ${d.digits(2)} ${d.letters(1, 'ABCD')}`,
   GB_NHS: nhs,
   IE_PPS: until('IE', 'pps', (d) => d.digits(7) + d.letters(1, 'ABCDEFGHIJKLMNOPQRSTUVW')),
+  DE_PENSION_NUMBER: until(
+    'DE',
+    'svnr',
+    (d) => `${d.pick(['10', '12', '15', '65'])}${date(d, 'dmy')}${d.letters(1, UPPER)}${d.digits(3)}`,
+  ),
   DE_TAX_ID: until('DE', 'idnr', (d) => d.number(1, 9) + d.digits(10)),
   FR_NIR: until(
     'FR',

@@ -185,8 +185,17 @@ export class Books {
   }
 }
 
+/** Who a request is for, as it may be written down: where a module hid the name in the request, what stands there now. */
+function writable(x: Exchange, named: string | undefined): string | undefined {
+  const { transformed } = x
+  if (named === undefined || !transformed || !('endUser' in transformed)) return named
+  const asked = x.request()
+  return 'endUser' in asked && asked.endUser?.slice(0, named.length) === named ? transformed.endUser : named
+}
+
 function scopeOf(x: Exchange, target: Target): LedgerScope {
-  const { organization, team, user, endUser, tags } = scopesOf(x)
+  const { organization, team, user, endUser: named, tags } = scopesOf(x)
+  const endUser = writable(x, named)
   return {
     exchange: x.id,
     revision: x.revision,

@@ -89,7 +89,8 @@ export function namesTwice(text: string, value: JsonValue): boolean {
     while (text.charCodeAt(next) <= 32) next++
     if (text[next] === ':') names++
   }
-  return names !== namesIn(value)
+  // What was added to the value since (a model from the path) is not in the text.
+  return names !== namesIn(value) && names !== namesIn(JSON.parse(text) as JsonValue)
 }
 
 function closingQuote(text: string, from: number): number {

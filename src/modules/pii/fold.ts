@@ -14,7 +14,7 @@ const same = (position: number): number => position
 /** Anything that folds: compatibility forms, digits of other scripts, spaces, hyphens, and what nobody sees. */
 const FOLDS =
   // biome-ignore lint/suspicious/noMisleadingCharacterClass: the joiners are meant one by one
-  /[\u00a0\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2000-\u2015\u2024\u2028-\u202f\u205f-\u206f\u2070-\u209c\u2212\u2460-\u249b\u24b6-\u24ea\u3000\u3164\ufe00-\ufe0f\ufe50-\ufe6b\ufeff\uff01-\uff5e\uffa0]|[^\P{Nd}0-9]|[\u{1d400}-\u{1d7ff}\u{e0000}-\u{e0fff}]|[\u041e\u043e\u039f\u03bf](?=[\s.-]?\d)/gu
+  /[\u00a0\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2000-\u2015\u2024\u2028-\u202f\u205f-\u206f\u2070-\u209c\u2212\u2460-\u249b\u24b6-\u24ea\u3000\u3164\ufe00-\ufe0f\ufe50-\ufe6b\ufeff\uff01-\uff5e\uffa0]|[^\P{Nd}0-9]|[\u{1d400}-\u{1d7ff}\u{e0000}-\u{e0fff}]|(?<=[\d\u041e\u043e\u039f\u03bf][ .-]?)[\u041e\u043e\u039f\u03bf](?=[ .-]?[\d\u041e\u043e\u039f\u03bf])/gu
 const ESCAPES = /\\(?:u[0-9a-fA-F]{4}|.)/gsu
 const ASCII = /^[\0-\x7f]*$/
 

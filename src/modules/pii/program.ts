@@ -2,7 +2,7 @@
 import type { Program } from '../../core/program.ts'
 import { type FindOwn, type OwnPattern, ownFinder } from './own-patterns.ts'
 
-const program: Program = {
+export const pii: Program = {
   start() {
     const finders = new Map<string, FindOwn>()
     return {
@@ -19,4 +19,3 @@ const program: Program = {
     }
   },
 }
-export default program

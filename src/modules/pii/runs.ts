@@ -9,6 +9,7 @@ const ENDS_WORD = /[\s"'<>,;{}|`\\]|[\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\ufe
 const MONTH =
   /^(?:jan|feb|f[ée]v|mar|m[äa]r|apr|avr|abr|ma[iy]|mag|jun|jui|giu|jul|lug|aug|ao[uû]|ago|sep|set|o[ck]t|out|ott|nov|de[cz]|d[ée]c|dic|gen|ene|jan)\p{L}*\.?$/iu
 const LINKS = /^(?:de|of)$/i
+const MONTH_BEFORE = /\d \S{1,12} $|\d de \S{1,12} $/
 
 /** A private key's opening line has words in it. */
 const KEY_OPENS = '-----BEGIN'
@@ -21,14 +22,20 @@ interface Kind {
   readonly capitals: boolean
   readonly date: boolean
 }
-function kindOf(word: string): Kind {
+/** `after`: what stands before the word, which alone makes small letters and links part of a number or a date. */
+function kindOf(word: string, after = ''): Kind {
   const number = /\d/.test(word)
   const short = !number && word.length <= 4 && /^[A-Za-z(+[]{1,4}$/.test(word)
+  const capitals = short && /^[A-Z(+[]+$/.test(word)
+  const numbered = number || /\d\S{0,12} {1,2}$/.test(after)
   return {
     number,
-    short,
-    capitals: short && /^[A-Z(+[]+$/.test(word),
-    date: !number && word.length <= 12 && (MONTH.test(word) || LINKS.test(word)),
+    short: short && (capitals || numbered),
+    capitals,
+    date:
+      !number &&
+      word.length <= 12 &&
+      (MONTH.test(word) || (LINKS.test(word) && (numbered || MONTH_BEFORE.test(after)))),
   }
 }
 
@@ -55,7 +62,7 @@ export function openFrom(text: string, most: number): number {
     if (end === start || !(end + 2 >= start && /^(?:,? ?| {1,2})$/.test(text.slice(end, start)))) start = -1
     else {
       const from = wordStart(text, end, least)
-      const kind = kindOf(text.slice(from, end))
+      const kind = kindOf(text.slice(from, end), text.slice(Math.max(0, from - 20), from))
       if (from === end || !mayGoOn(kind)) start = -1
       else {
         open = from
@@ -69,7 +76,7 @@ export function openFrom(text: string, most: number): number {
     if (end === start || !isGap(text, end, start)) break
     const from = wordStart(text, end, least)
     if (from === end) break
-    const kind = kindOf(text.slice(from, end))
+    const kind = kindOf(text.slice(from, end), text.slice(Math.max(0, from - 20), from))
     if (!(next ? joins(kind, next) : mayGoOn(kind))) break
     open = from
     start = from
@@ -99,7 +106,8 @@ export function withinRuns<S extends { readonly start: number; readonly end: num
   return spans.filter(({ start, end }) => {
     const words = text.slice(start, end).split(/( {1,2}|, )/)
     for (let i = 2; i < words.length; i += 2) {
-      if (!joins(kindOf(words[i - 2] as string), kindOf(words[i] as string))) return false
+      const [a, b] = [words[i - 2] as string, words[i] as string]
+      if (!joins(kindOf(a, words.slice(0, i - 2).join('')), kindOf(b, `${a} `))) return false
     }
     return words.every((word, i) => i % 2 === 1 || !ENDS_WORD.test(word))
   })

@@ -1,0 +1,287 @@
+/**
+ * Personal data through the whole product: on every route, streamed and not, what the provider gets, what the client gets
+ * back, and what is left behind on the disk.
+ */
+import assert from 'node:assert/strict'
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { everyRoute } from '../running/asking.ts'
+import { type Running, runGateway, streamedText } from '../running/index.ts'
+
+const MODEL = 'openai/gpt-4o-mini'
+const EMAIL = 'jane.canary@example.com'
+const CARD = '4111 1111 1111 1111'
+
+const on = (gateway: Running, settings: object = {}, mode = 'enforce') =>
+  gateway.admin('PUT', 'modules/pii', { mode, settings })
+const sentOf = (gateway: Running): string => gateway.upstream.ledger.rows.at(-1)?.rawBody ?? ''
+
+for (const route of everyRoute()) {
+  test(`A84: ${route.name}: masked upstream, restored for the client`, async (t) => {
+    const gateway = await runGateway(t)
+    await on(gateway)
+    const answer = await gateway.send(route.path(MODEL), route.body(MODEL, `Write to ${EMAIL} about ${CARD}, please`))
+    assert.equal(answer.status, 200, answer.text)
+    const sent = sentOf(gateway)
+    assert.doesNotMatch(sent, /canary|4111/)
+    assert.match(sent, /\[EMAIL_[a-z0-9]{8}\].*\[CARD_[a-z0-9]{8}\]/)
+    if (route.echoes) assert.match(route.said(answer), new RegExp(`Write to ${EMAIL} about ${CARD}, please`))
+    assert.doesNotMatch(route.said(answer), /\[(?:EMAIL|CARD)_/)
+  })
+
+  test(`A84: ${route.name}: blocked before anything is sent, naming the entity and not the value`, async (t) => {
+    const gateway = await runGateway(t)
+    await on(gateway, { entities: { CARD: 'block' } })
+    const answer = await gateway.send(route.path(MODEL), route.body(MODEL, `Pay with ${CARD}`))
+    assert.equal(answer.status, 400)
+    assert.match(answer.text, /CARD/)
+    assert.doesNotMatch(answer.text, /4111/)
+    assert.equal(answer.headers['x-should-retry'], 'false')
+    assert.equal(gateway.upstream.ledger.rows.length, 0)
+  })
+
+  if (route.echoes) {
+    test(`A84: ${route.name}: what the model says is masked too, where replies are looked at`, async (t) => {
+      const gateway = await runGateway(t)
+      await on(gateway, { requests: false, replies: true })
+      const answer = await gateway.send(route.path(MODEL), route.body(MODEL, `Tell ${EMAIL} that 10.20.30.40 is up.`))
+      assert.equal(answer.status, 200, answer.text)
+      assert.match(route.said(answer), /Tell \[EMAIL\] that \[IP\] is up\./)
+      assert.doesNotMatch(answer.text, /canary|10\.20\.30/)
+    })
+  }
+}
+
+test('A87: a placeholder is restored however the stream is cut; equal values get equal placeholders in every turn', async (t) => {
+  const gateway = await runGateway(t)
+  await on(gateway)
+  const seen = new Set<string>()
+  for (const chunk of [1, 2, 3, 5, 7, 64]) {
+    const answer = await gateway.chat(`${MODEL}+split=${chunk}`, `Mail ${EMAIL} now`, { stream: true })
+    assert.equal(streamedText(answer), `echo: Mail ${EMAIL} now`)
+    seen.add(/\[EMAIL_\w+\]/.exec(sentOf(gateway))?.[0] ?? '')
+  }
+  assert.equal(seen.size, 1)
+})
+
+test('A89: arguments of a call are restored in streamed JSON, with escapes, and the JSON stays valid', async (t) => {
+  const gateway = await runGateway(t)
+  const original = 'say "hi"\\ to\tEMP'
+  await on(gateway, { patterns: [{ name: 'STAFF', pattern: 'say "hi".{1,3}to\\sEMP' }] })
+  const tools = [{ type: 'function', function: { name: 'send', parameters: { type: 'object' } } }]
+  for (const stream of [false, true]) {
+    const asked = JSON.stringify({ to: EMAIL, words: original })
+    const answer = await gateway.chat(MODEL, `call:send${asked.replace(/"words":.*/, '"words":"X"}')}`, {
+      tools,
+      stream,
+    })
+    const calls = stream
+      ? answer.data
+          .filter((d) => d !== '[DONE]')
+          .map((d) => JSON.parse(d).choices[0]?.delta?.tool_calls?.[0]?.function?.arguments ?? '')
+          .join('')
+      : answer.json.choices[0].message.tool_calls[0].function.arguments
+    assert.deepEqual(JSON.parse(calls), { to: EMAIL, words: 'X' })
+    assert.doesNotMatch(sentOf(gateway), /canary/)
+  }
+})
+
+test('A89: calls, results and structured output of earlier turns are masked; schemas are not touched', async (t) => {
+  const gateway = await runGateway(t)
+  await on(gateway)
+  const answer = await gateway.chat(MODEL, 'and now?', {
+    messages: [
+      { role: 'system', content: `You serve ${EMAIL}` },
+      { role: 'user', content: `Find ${EMAIL}`, name: 'jane' },
+      {
+        role: 'assistant',
+        content: null,
+        tool_calls: [
+          {
+            id: 'call_1',
+            type: 'function',
+            function: { name: 'find', arguments: JSON.stringify({ who: EMAIL, card: 4111111111111111 }) },
+          },
+        ],
+      },
+      { role: 'tool', tool_call_id: 'call_1', content: JSON.stringify({ found: EMAIL }) },
+      { role: 'user', content: [{ type: 'text', text: `Thanks, ${EMAIL}` }] },
+    ],
+    user: EMAIL,
+    metadata: { who: EMAIL },
+    tools: [
+      {
+        type: 'function',
+        function: {
+          name: 'find',
+          description: `as ${EMAIL}`,
+          parameters: { type: 'object', properties: { who: { type: 'string', pattern: EMAIL } } },
+        },
+      },
+    ],
+  })
+  assert.equal(answer.status, 200)
+  const sent = JSON.parse(sentOf(gateway))
+  const { tools, ...rest } = sent
+  assert.doesNotMatch(JSON.stringify(rest), /canary|4111/)
+  assert.equal(tools[0].function.parameters.properties.who.pattern, EMAIL)
+  const args = JSON.parse(sent.messages[2].tool_calls[0].function.arguments)
+  assert.match(args.card, /^\[CARD_/)
+  assert.equal(new Set(JSON.stringify(rest).match(/\[EMAIL_\w+\]/g)).size, 1, 'one value, one placeholder')
+  assert.match(answer.json.choices[0].message.content, new RegExp(EMAIL))
+})
+
+test('A83: with bodies logged and the cache on, no original is left in any file, log line or metric', async (t) => {
+  const gateway = await runGateway(t)
+  await on(gateway, { entities: { CARD: 'block' } })
+  await gateway.admin('PUT', 'modules/logs', { mode: 'enforce', settings: { bodies: true } })
+  await gateway.admin('PUT', 'modules/cache', { mode: 'enforce' })
+  for (const stream of [false, true, false]) {
+    const answer = await gateway.chat(MODEL, `Write to ${EMAIL}`, { stream, user: EMAIL })
+    assert.match(stream ? streamedText(answer) : answer.json.choices[0].message.content, /canary/)
+  }
+  await gateway.chat(MODEL, `Pay with ${CARD}`)
+  await gateway.chat(`${MODEL}+status=400`, `Write to ${EMAIL}`)
+  const metrics = await fetchText(`${gateway.url}/metrics`)
+  assert.match(metrics, /stockyard_pii_email_total [1-9]/)
+  assert.doesNotMatch(metrics, /canary|4111/)
+  const { entries } = await gateway.admin('GET', 'logs?limit=10')
+  for (const { requestId } of entries) {
+    assert.doesNotMatch(JSON.stringify(await gateway.admin('GET', `logs/${requestId}`)), /canary|4111/)
+  }
+  await gateway.served.close(1_000)
+  for (const file of readdirSync(gateway.dataDir)) {
+    assert.ok(!/canary|4111 1111/.test(readFileSync(join(gateway.dataDir, file), 'latin1')), file)
+  }
+})
+
+test('T94: only complete placeholders of this very request are restored, never those of another owner or of a guess', async (t) => {
+  const gateway = await runGateway(t)
+  await on(gateway)
+  await gateway.chat(MODEL, `Mine is ${EMAIL}`)
+  const token = /\[EMAIL_\w+\]/.exec(sentOf(gateway))?.[0] as string
+  assert.ok(token)
+  for (const guess of [
+    token,
+    '[EMAIL_aaaaaaaa]',
+    token.slice(0, -1),
+    `[${token}]`,
+    token.toLowerCase(),
+    '[EMAIL_',
+    '[CARD]',
+  ]) {
+    for (const stream of [false, true]) {
+      const answer = await gateway.chat(MODEL, `What is ${guess}?`, { stream })
+      const said = stream ? streamedText(answer) : answer.json.choices[0].message.content
+      assert.equal(said, `echo: What is ${guess}?`)
+    }
+  }
+})
+
+test('T95: a recognizer that fails, is late or answers nonsense refuses the request; nothing goes upstream', async (t) => {
+  const gateway = await runGateway(t)
+  const recognizer = { url: `${gateway.upstream.url}/nowhere`, timeoutMs: 100 }
+  await on(gateway, { recognizer })
+  const before = gateway.upstream.ledger.rows.length
+  const answer = await gateway.chat(MODEL, 'Jane Doe lives here')
+  assert.equal(answer.status, 503)
+  assert.match(answer.json.error.code, /module_unavailable/)
+  await on(gateway, { recognizer: { url: 'http://127.0.0.1:9', timeoutMs: 100 } })
+  assert.equal((await gateway.chat(MODEL, 'Jane Doe lives here', { stream: true })).status, 503)
+  assert.equal(gateway.upstream.ledger.rows.slice(before).filter((row) => /chat/.test(row.path)).length, 0)
+})
+
+test('T81: token numbers and fields named twice are refused, for nobody can tell what they say', async (t) => {
+  const gateway = await runGateway(t)
+  await on(gateway)
+  const refused = async (path: string, body: unknown): Promise<void> => {
+    const answer = await gateway.send(path, body)
+    assert.equal(answer.status, 400)
+    assert.equal(answer.json.error.code, 'pii_unreadable')
+  }
+  await refused('/v1/embeddings', { model: MODEL, input: [1, 2, 3] })
+  await refused('/v1/completions', { model: MODEL, prompt: [[1, 2]] })
+  await refused(
+    '/v1/chat/completions',
+    `{"model":"${MODEL}","messages":[{"role":"user","content":"${EMAIL}","content":"hi"}]}`,
+  )
+  assert.equal(gateway.upstream.ledger.rows.length, 0)
+})
+
+test('T81: a canary behind megabytes, in base64, in nested tool JSON and in odd letters is seen', async (t) => {
+  const gateway = await runGateway(t)
+  await on(gateway)
+  const hidden = [
+    `${EMAIL} ${'All work and no play. '.repeat(200_000)}${EMAIL}`,
+    Buffer.from(`send it to ${EMAIL} as soon as you can`).toString('base64'),
+    'ｊａｎｅ.ｃａｎａｒｙ＠ｅｘａｍｐｌｅ.ｃｏｍ',
+    'jane.can\u200bary@exam\u00adple.com',
+    JSON.stringify({ a: [{ b: JSON.stringify({ c: EMAIL }) }] }),
+  ]
+  for (const text of hidden) {
+    const answer = await gateway.chat(MODEL, text)
+    assert.equal(answer.status, 200)
+    assert.ok(/\[EMAIL_[a-z0-9]{8}\]/.test(sentOf(gateway)), text.slice(0, 100))
+    assert.ok(!/canary|Y2FuYXJ5|ｃａｎａｒｙ/.test(sentOf(gateway)), text.slice(0, 100))
+    assert.ok(
+      answer.text.trimEnd().length > 0 && answer.json.choices[0].message.content.endsWith(text),
+      text.slice(-100),
+    )
+  }
+})
+
+test('A90: observing changes nothing and says what would have been hidden; an allow-list and `off` leave alone', async (t) => {
+  const gateway = await runGateway(t)
+  await on(gateway, {}, 'observe')
+  const observed = await gateway.chat(MODEL, `Write to ${EMAIL}`)
+  assert.match(sentOf(gateway), /canary/)
+  assert.match(observed.json.choices[0].message.content, /canary/)
+  const tried = await gateway.admin('POST', 'modules/pii/try', { text: `Write to ${EMAIL}` })
+  assert.deepEqual(tried.spans, [{ entity: 'EMAIL', action: 'pseudonymise', start: 9, end: 9 + EMAIL.length }])
+  assert.match(tried.redacted, /^Write to \[EMAIL_\w{8}\]$/)
+  await on(gateway, { allow: [EMAIL.toUpperCase()], entities: { CARD: 'off' } })
+  await gateway.chat(MODEL, `Write to ${EMAIL} about ${CARD}`)
+  assert.match(sentOf(gateway), /canary.*4111/)
+})
+
+test('A86: the first token is at most 50 ms later than without, at 20 ms between tokens', async (t) => {
+  const gateway = await runGateway(t)
+  const model = `${MODEL}+chunks=30+pace=20`
+  const firstMs = async (): Promise<number> => {
+    const started = performance.now()
+    let first = 0
+    await firstText(`${gateway.url}/v1/chat/completions`, model, () => {
+      first ||= performance.now() - started
+    })
+    return first
+  }
+  const median = async (): Promise<number> => {
+    const all: number[] = []
+    for (let i = 0; i < 7; i++) all.push(await firstMs())
+    return all.sort((a, b) => a - b)[3] as number
+  }
+  await firstMs()
+  const without = await median()
+  await on(gateway, { replies: true })
+  await firstMs()
+  const withIt = await median()
+  assert.ok(withIt - without <= 50, `${(withIt - without).toFixed(1)} ms later`)
+})
+
+async function fetchText(url: string): Promise<string> {
+  return (await fetch(url)).text()
+}
+
+/** Calls back with each piece of text as it comes. */
+async function firstText(url: string, model: string, heard: () => void): Promise<void> {
+  const response = await fetch(url, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ model, stream: true, messages: [{ role: 'user', content: 'Say some words.' }] }),
+  })
+  const decoder = new TextDecoder()
+  for await (const chunk of response.body as unknown as AsyncIterable<Uint8Array>) {
+    if (/"content":"[^"]/.test(decoder.decode(chunk))) heard()
+  }
+}
