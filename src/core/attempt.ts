@@ -110,7 +110,8 @@ export function bodyFor(
   if (x.relay && x.relay.json !== true) return relayedBody(x, x.relay, parameters(x, target), target.model)
   if (dialect.id === x.dialect && !x.transformed) {
     const edits = parameters(x, target)
-    if (target.model !== x.json.model && client?.addressed !== 'path' && target.model !== '') edits.model = target.model
+    if (target.model !== x.json.model && client?.addressed !== 'path' && !(x.relay && x.json.model === undefined))
+      edits.model = target.model
     const more = target.upstream.provider.quirks?.noStreamOptions ? undefined : side.relayEdits?.(x.json)
     if (more) Object.assign(edits, more)
     const vendors = vendorEdits(x, target, dialect)

@@ -10,9 +10,9 @@ import { failure, leftBy, type Refusal } from './errors.ts'
 import { type Exchange, ONE_ATTEMPT, type Plan, type Principal, type Target } from './exchange.ts'
 import { isPromise } from './faults.ts'
 import type { Awaitable, Narrowed } from './module.ts'
-import { claim, pinned } from './objects.ts'
+import { claim, claimWithin, pinned } from './objects.ts'
 import * as phases from './pipeline.ts'
-import { relayPlan } from './relay.ts'
+import { type Deed, relayPlan } from './relay.ts'
 import { clientTimeoutMs } from './routing/deadline.ts'
 import type { Pins } from './routing/health.ts'
 import { arrange } from './routing/rules.ts'
@@ -56,6 +56,8 @@ function booksPortsOf(snapshot: Snapshot, ports: EnginePorts): BooksPorts {
   return made
 }
 
+const NOTHING: Deed = {}
+
 /** `signal` of the exchange ends it. Rejects with a GatewayError, after the books are closed. */
 export async function run(x: Exchange, arriving: Arriving, snapshot: Snapshot, ports: EnginePorts): Promise<Answer> {
   const { pipeline } = snapshot
@@ -66,6 +68,8 @@ export async function run(x: Exchange, arriving: Arriving, snapshot: Snapshot, p
     x.principal = isPromise(who) ? await who : who
     await arriving.receive()
     if (x.refers) x.owned = claim(x, x.refers, ports.objects)
+    const { within, inside } = x.relay?.deed ?? NOTHING
+    if (within) x.owned = [...(x.owned ?? []), ...claimWithin(x, within, inside === true, ports.objects)]
     const plan = planFor(x, snapshot, ports)
     x.plan = isPromise(plan) ? await plan : plan
     const narrow = (by: Narrowed): void => {

@@ -72,6 +72,21 @@ export function claim(x: Exchange, ids: readonly string[], objects: Objects): re
   return owned
 }
 
+/** What a path names, of which nothing is known but that some of it may be ids. Throws `not_found` as `claim` does. */
+export function claimWithin(x: Exchange, ids: readonly string[], must: boolean, objects: Objects) {
+  const scope = x.principal?.scope
+  let mine: OwnedObject | undefined
+  for (const id of ids) {
+    const known = objects.find(id).filter((o) => o.upstream === x.upstream)
+    mine ??= known.find((o) => o.scope === scope)
+    if (known.length > 0 && !known.some((o) => o.scope === scope)) {
+      throw failure('not_found', { what: `object "${id.slice(0, 200)}"` })
+    }
+  }
+  if (must && !mine) throw failure('not_found', { what: `object of yours at ${x.path.slice(0, 200)}` })
+  return mine ? [mine] : []
+}
+
 /** The targets that hold what the request names, or that it was addressed to. */
 export function pinned(x: Exchange, plan: Plan): Plan {
   const [held] = x.owned ?? []

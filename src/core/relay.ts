@@ -4,10 +4,8 @@
  * of its family.
  */
 import type { IncomingReply } from './egress.ts'
-import { failure } from './errors.ts'
 import type { Exchange, Plan, Upstream } from './exchange.ts'
 import type { Made, Objects, OwnedObject } from './objects.ts'
-import type { ReplyFacts } from './reply.ts'
 import type { JsonObject, JsonValue } from './request.ts'
 import type { Snapshot } from './snapshot.ts'
 
@@ -22,6 +20,8 @@ export interface Relay {
   /** How a body that is not JSON gets other fields. Without it such a body is what it is. */
   rewrite?(fields: Readonly<Record<string, JsonValue | undefined>>): readonly Buffer[]
   readonly deed: Deed
+  /** The model, where the path names it. */
+  readonly model?: string
   /** The body is a JSON object, and stands in the exchange as such. */
   readonly json?: true
   /** Any path of the vendor's API: `path` is all that follows its base URL. */
@@ -32,6 +32,9 @@ export interface Relay {
 export interface Deed {
   /** The id in its path. */
   readonly names?: string
+  /** What in its path may be an id. None of it may be someone else's, and with `inside` one of it must be the caller's. */
+  readonly within?: readonly string[]
+  readonly inside?: true
   /** The kind of object that it makes, named by `id` (or this field) in the answer. */
   readonly makes?: string
   readonly idField?: string
@@ -87,7 +90,8 @@ export function placesFor(x: Exchange, snapshot: Snapshot): readonly Upstream[] 
 export function relayPlan(x: Exchange, snapshot: Snapshot): Plan {
   const named = x.model === '' || x.upstream !== undefined ? undefined : snapshot.names.resolve(x.model)
   if (named && named.targets.length > 0) return named
-  const model = typeof x.json.model === 'string' ? x.json.model : ''
+  const said = x.upstream === undefined ? x.json.model : x.model.slice(x.upstream.length + 1)
+  const model = typeof said === 'string' ? said : ''
   const places = placesFor(x, snapshot)
   // What is kept is in one place: nothing of it may come to be at another because the first was down.
   return snapshot.names.at(x.operation === 'objects' ? places.slice(0, 1) : places, model)
@@ -125,7 +129,7 @@ export function relayedBody(
     if (value !== x.json[name]) edits[name] = value
   }
   Object.assign(edits, parameters)
-  if (model !== '' && model !== x.json.model) edits.model = model
+  if (model !== '' && x.json.model !== undefined && model !== x.json.model) edits.model = model
   return Object.keys(edits).length === 0 ? [x.body] : relay.rewrite(edits)
 }
 
@@ -198,8 +202,3 @@ export const contentTypeOf = ({ headers }: IncomingReply): string => {
   const type = headers['content-type'] ?? ''
   return SHOWN.test(type) ? type : 'application/octet-stream'
 }
-
-/** The facts of a reply whose bytes nobody reads. */
-export const unread = (): ReplyFacts => ({ textBytes: 0, complete: true })
-
-export const noSuchUpstream = (id: string) => failure('not_found', { what: `upstream "${id.slice(0, 100)}"` })

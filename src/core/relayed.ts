@@ -53,7 +53,8 @@ export async function relayed(a: RelayedCall): Promise<Reply> {
     if (object) {
       const part = await mine(a, object)
       if (part !== object) body = Buffer.from(JSON.stringify(part))
-      const made = madeBy(a.relay.deed, object)
+      // An answer that used something is work done, not a thing made.
+      const made = a.relay.anywhere && facts.usage ? undefined : madeBy(a.relay.deed, object)
       if (made) facts.made = made
     }
     keep(a.x, attempt, facts, ports.objects, ports.now())

@@ -98,7 +98,7 @@ export class Arrival implements Exchange {
     this.body = body
     this.json = json
     this.scan = scan
-    this.model = modelOf(json, upstream)
+    this.model = modelOf(json.model ?? relay?.model, upstream)
     this.stream = stream
     this.outputLimit = outputLimit?.(json)
     this.inputEstimate = inputEstimate
@@ -120,7 +120,7 @@ export class Arrival implements Exchange {
 const without = (json: JsonObject, names: readonly string[]): JsonObject =>
   Object.fromEntries(Object.entries(json).filter(([name]) => !names.includes(name)))
 /** The name a client would ask for elsewhere: one that is addressed to an upstream means a model of that upstream. */
-function modelOf({ model }: JsonObject, upstream: string | undefined): string {
+function modelOf(model: unknown, upstream: string | undefined): string {
   if (typeof model !== 'string') return ''
   return upstream === undefined || model === '' ? model : `${upstream}/${model}`
 }

@@ -15,6 +15,7 @@ import { head, type Pinger, pinger, write, writeError } from './answer.ts'
 import { Arrival } from './arrival.ts'
 import { type Address, addressOf, ENDPOINTS, MODEL_PATHS, VERBS } from './endpoints.ts'
 import type { Identity } from './identity.ts'
+import { nativeRoutes } from './native.ts'
 import { check, collect, type Received, readJson, wantJson } from './receive.ts'
 import { type RelayAsked, readRelayed, relayRoutes } from './relay.ts'
 
@@ -64,6 +65,10 @@ export function dataPlane(app: FastifyInstance, parts: DataPlaneParts): void {
     relayRoutes(plane, parts.ports.dialects, (dialect, request, reply, relay) => {
       reply.hijack()
       void doorOf(dialect)(request, reply, { relay })
+    })
+    nativeRoutes(plane, parts.gateway, parts.ports.dialects, ({ dialect, ...asked }, request, reply) => {
+      reply.hijack()
+      void doorOf(dialect)(request, reply, asked)
     })
   })
 }

@@ -6,6 +6,8 @@ export const ENDPOINTS = [
   { path: '/v1/completions', dialect: 'openai-completions' },
   { path: '/v1/embeddings', dialect: 'openai-embeddings' },
   { path: '/v1/responses', dialect: 'openai-responses' },
+  { path: '/v1/rerank', dialect: 'jina-rerank' },
+  { path: '/v2/rerank', dialect: 'cohere-rerank' },
   { path: '/v1/messages', dialect: 'anthropic-messages' },
 ] as const
 

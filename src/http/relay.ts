@@ -14,6 +14,8 @@ export interface RelayAsked {
   /** Behind the provider's endpoint, with its query. */
   readonly path: string
   readonly anywhere?: true
+  /** The model, where the path names it. */
+  readonly model?: string
 }
 
 /** Fields of forms that decide where a request goes and how it is answered. */
@@ -42,6 +44,7 @@ export function readRelayed(request: IncomingMessage, body: Buffer, asked: Relay
     path: asked.path,
     deed: asked.deed,
     ...(asked.anywhere ? { anywhere: true } : {}),
+    ...(asked.model === undefined ? {} : { model: asked.model }),
     ...(body.length === 0 || contentType === undefined ? {} : { contentType }),
   }
   const wantsStream = query.get('stream') === 'true'
@@ -81,7 +84,7 @@ export function readRelayed(request: IncomingMessage, body: Buffer, asked: Relay
   }
 }
 
-const METHODS: readonly Method[] = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE']
+export const METHODS: readonly Method[] = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE']
 
 type Take = (dialect: string, request: FastifyRequest, reply: FastifyReply, asked: RelayAsked) => void
 

@@ -1,0 +1,150 @@
+/**
+ * `/{upstream}/…`: any path of a vendor's own API. What is an endpoint of a known format is an exchange of that format, bound
+ * to this upstream; the rest is relayed. Nothing here is a way around anything: each is authenticated, admitted, booked and
+ * logged, paths about the account itself are not relayed, and what is kept there is its maker's alone.
+ */
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { Dialect } from '../core/dialect.ts'
+import { failure } from '../core/errors.ts'
+import type { Upstream } from '../core/exchange.ts'
+import type { Gateway } from '../core/gateway.ts'
+import { type Endpoint, pathOf } from '../core/provider.ts'
+import type { Deed, Method } from '../core/relay.ts'
+import type { Address } from './endpoints.ts'
+import { checkPath, METHODS, type RelayAsked } from './relay.ts'
+
+/** How a request is to be taken: in which dialect, and what its path says. */
+export interface Native {
+  readonly dialect: string
+  readonly address?: Address
+  readonly relay?: RelayAsked
+  readonly upstream: string
+}
+
+export function nativeRoutes(
+  plane: FastifyInstance,
+  gateway: Gateway,
+  dialects: ReadonlyMap<string, Dialect>,
+  take: (native: Native, request: FastifyRequest, reply: FastifyReply) => void,
+): void {
+  plane.route({
+    method: [...METHODS],
+    url: '/:upstream/*',
+    handler: (request, reply) => {
+      const { upstream: id } = request.params as { upstream: string }
+      const upstream = gateway.snapshot.upstreams.get(id)
+      if (!upstream) {
+        reply.callNotFound()
+        return
+      }
+      const at = request.url.indexOf('/', 1)
+      take(nativeOf(upstream, request.method as Method, request.url.slice(at), dialects), request, reply)
+    },
+  })
+}
+
+/** Throws where nothing may be relayed. */
+export function nativeOf(
+  upstream: Upstream,
+  method: Method,
+  url: string,
+  dialects: ReadonlyMap<string, Dialect>,
+): Native {
+  const [sent = '', query] = url.split('?', 2) as [string, string?]
+  checkPath(sent)
+  const path = folded(sent, upstream.baseUrl)
+  const { provider, id } = upstream
+  if (isAdministration(path, provider.administration ?? [])) {
+    throw failure('permission_denied', {
+      problem: 'Paths that are about the account at the vendor itself, or hand out keys of it, are not relayed.',
+    })
+  }
+  const withQuery = (rest: string): string => (query === undefined ? rest : `${rest}?${query}`)
+  if (method === 'POST') {
+    for (const [dialect, endpoint] of Object.entries(provider.speaks)) {
+      const found = dialects.get(dialect)
+      if (!found || found.endpoints) continue
+      const said = readPath(endpoint, path, upstream)
+      if (!said) continue
+      // Without a side towards clients it cannot be read as what it is, but its model is known.
+      if (!found.client) return rest({ ...(said.model === undefined ? {} : { model: said.model }) })
+      if (said.model === undefined || found.client.addressed !== 'path') return { dialect, upstream: id }
+      const array = said.stream && new URLSearchParams(query).get('alt') !== 'sse'
+      return { dialect, upstream: id, address: { model: said.model, stream: said.stream, array } }
+    }
+  }
+  for (const [dialect, endpoint] of Object.entries(provider.speaks)) {
+    const { endpoints } = dialects.get(dialect) ?? {}
+    const base = pathOf(endpoint, { model: '', stream: false, options: upstream.options })
+    if (!endpoints || base === undefined || !path.startsWith(base)) continue
+    const behind = path.slice(base.length)
+    const whole = endpoints.under + behind
+    if (!endpoints.roots.some((root) => whole === root || whole.startsWith(`${root}/`))) continue
+    const deed = endpoints.deed(method, whole)
+    if (!deed) throw failure('not_found', { what: `path ${whole.slice(0, 200)}` })
+    return { dialect, upstream: id, relay: { deed, path: withQuery(behind) } }
+  }
+  return rest({})
+
+  function rest(more: { readonly model?: string }): Native {
+    const deed = deedOf(method, path, upstream)
+    return { dialect: 'native', upstream: id, relay: { deed, path: withQuery(path), anywhere: true, ...more } }
+  }
+}
+
+/** `/v1/v1` is a base URL with its version and a client that adds another. */
+function folded(path: string, baseUrl: string): string {
+  const version = /\/(v\d\w*)$/.exec(baseUrl)?.[1]
+  return version !== undefined && path.startsWith(`/${version}/`) ? path.slice(version.length + 1) : path
+}
+
+/** Other servers read a path decoded, and some without case. */
+function isAdministration(path: string, beginnings: readonly string[]): boolean {
+  const read = (unescaped(path) ?? path).toLowerCase()
+  return beginnings.some((start) => read === start || read.startsWith(`${start}/`) || read.startsWith(`${start}:`))
+}
+
+function unescaped(text: string): string | undefined {
+  try {
+    return decodeURIComponent(text)
+  } catch {
+    return undefined
+  }
+}
+
+/** Stands for the model, to see where in its path an endpoint puts it. */
+const SOME_MODEL = 'some-model-of-this-vendor'
+
+/** The endpoint read backwards: the model and the kind of reply that this path of it means. */
+function readPath(
+  endpoint: Endpoint,
+  path: string,
+  { options }: Upstream,
+): { readonly model?: string; readonly stream: boolean } | undefined {
+  if (typeof endpoint === 'string') return path === endpoint ? { stream: false } : undefined
+  for (const stream of [false, true]) {
+    const known = pathOf(endpoint, { model: SOME_MODEL, stream, options })?.split('?', 1)[0]
+    if (known === undefined) continue
+    if (known === path) return { stream }
+    const [before = '', after] = known.split(SOME_MODEL) as [string, string?]
+    if (after === undefined || path.length <= before.length + after.length) continue
+    if (!path.startsWith(before) || !path.endsWith(after)) continue
+    const model = unescaped(path.slice(before.length, path.length - after.length))
+    if (model !== undefined && !model.includes('/')) return { model, stream }
+  }
+  return undefined
+}
+
+/**
+ * What nothing is known of. Asking for work is free to all; whatever else is done must be done to something of the
+ * caller's own, unless it is the list of models, or a server that keeps nothing.
+ */
+function deedOf(method: Method, path: string, { provider }: Upstream): Deed {
+  const segments = path.split('/').flatMap((segment) => unescaped(segment.split(':', 1)[0] as string) || [])
+  const within = [...segments, ...segments.slice(1).map((segment, i) => `${segments[i]}/${segment}`)]
+  if (method === 'POST') return { within, makes: 'native', yields: { name: 'native', 'file.name': 'native' } }
+  const models = provider.models
+  const isOpen = provider.local || (models !== undefined && (path === models || path.startsWith(`${models}/`)))
+  if (isOpen && method === 'GET') return { within, free: true }
+  return { within, inside: true, free: true, ...(method === 'DELETE' ? { removes: true } : {}) }
+}
