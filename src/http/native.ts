@@ -33,7 +33,7 @@ export function nativeRoutes(
     handler: (request, reply) => {
       const { upstream: id } = request.params as { upstream: string }
       const upstream = gateway.snapshot.upstreams.get(id)
-      if (!upstream) {
+      if (!upstream || request.headers.upgrade !== undefined) {
         reply.callNotFound()
         return
       }

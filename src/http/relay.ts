@@ -96,6 +96,10 @@ export function relayRoutes(app: FastifyInstance, dialects: ReadonlyMap<string, 
       const [path = '', query] = request.url.slice('/v1'.length).split('?', 2)
       checkPath(path)
       const deed = endpoints.deed(request.method as Method, path)
+      if (request.headers.upgrade !== undefined) {
+        reply.callNotFound()
+        return
+      }
       if (!deed) {
         const allowed = METHODS.filter((method) => endpoints.deed(method, path))
         if (allowed.length === 0) throw failure('not_found', { what: `path /v1${path.slice(0, 200)}` })
