@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs'
 import type { Command, Option } from 'commander'
 import { parse, stringify } from 'yaml'
 import { type ClientFlags, call, fail, table } from './client.ts'
+import { directoryCommands } from './directory-commands.ts'
 
 type Row = Record<string, unknown>
 const FOLLOW_MS = 1_000
@@ -158,6 +159,8 @@ export function apiCommands(stockyard: Command, dataDir: () => Option): void {
         )
       },
     )
+
+  directoryCommands(stockyard, own, show)
 
   own(stockyard, 'logs', 'the newest exchanges')
     .option('--follow', 'go on with what comes')
