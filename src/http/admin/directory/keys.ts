@@ -10,10 +10,10 @@ import { type Actor, may } from '../../../core/roles.ts'
 import { parseStrict } from '../../../core/settings.ts'
 import type { AdminContext, CoreCall, CoreRoute } from '../route.ts'
 import { checkCeilings, parentsOf } from './ceilings.ts'
-import { expected } from './organizations.ts'
+import { expected, seesOrganization } from './organizations.ts'
 import { change, cutIf, draftOf, forbidden, found, merged, paged, pageOf, shown } from './rows.ts'
 import { Cut, CutQuery, closed, Id, KeyChange, KeyDraft, KeyRow, KeyShown, Page, Removed, Rotation } from './schemas.ts'
-import { removeKey } from './teams.ts'
+import { removeKey, seesTeam } from './teams.ts'
 
 const example = { id: 'Ab3dEf6hIj9k', name: 'chat app', team: 'ml', organization: 'acme', models: ['gpt-4o*'] }
 const exampleShown = { key: 'sk-sy-…', ...example }
@@ -46,16 +46,19 @@ function placeFor(context: AdminContext, call: CoreCall, asked: Asked): Pick<Key
     const [only, ...more] = who.memberships.filter((m) => may(who, 'use', m))
     if (only && more.length === 0) ({ organization, team } = only)
   }
-  const sees = (place: { organization?: string | undefined; team?: string | undefined }) =>
-    may(who, 'use', place) || may(who, 'read', place)
   if (team !== undefined) {
-    const row = found(context, 'team', team, ({ id, organization: of }) => sees({ organization: of, team: id }))
+    const row = found(
+      context,
+      'team',
+      team,
+      (one) => seesTeam(who, one) || may(who, 'use', { organization: one.organization }),
+    )
     if (organization !== undefined && organization !== row.organization) {
       throw badRequest(`Team "${team}" is not in organization "${organization}".`, 'organization')
     }
     organization = row.organization
   } else if (organization !== undefined)
-    found(context, 'organization', organization, ({ id }) => sees({ organization: id }))
+    found(context, 'organization', organization, (one) => seesOrganization(who, one))
   const place = { organization, team }
   if (!may(who, 'manage', place)) {
     if (!may(who, 'use', place)) forbidden('Your role does not let you make keys there.')
