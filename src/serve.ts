@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { pino } from 'pino'
 import { createCatalog } from './catalog/catalog.ts'
 import { createTokenCounter } from './catalog/token-counter.ts'
+import { addressList } from './core/addresses.ts'
 import { failure } from './core/errors.ts'
 import type { Exchange, Principal } from './core/exchange.ts'
 import { createGateway, type Gateway } from './core/gateway.ts'
@@ -46,6 +47,8 @@ export interface ServeOptions {
   readonly logLevel: string
   readonly tls?: { readonly cert: Buffer; readonly key: Buffer }
   readonly bodyLimitBytes?: number
+  /** Addresses and ranges of forwarding proxies whose word about the caller's address counts. */
+  readonly trustedProxies?: readonly string[]
   /** How long a client may take nothing of its answer; a minute unless told. */
   readonly stallMs?: number
   /** What an acknowledged ledger row survives: the end of the process (default), or of the power. */
@@ -136,7 +139,17 @@ async function start(options: ServeOptions, undo: (() => Promise<unknown>)[]): P
   const key = adminKeyOf(store, options, pepper)
   let port = options.port
   let draining = false
-  const identity = createIdentity({ store, pepper, port: () => port, now, warn: (message) => say.warn(message) })
+  const trusted = options.trustedProxies
+    ? { trustedProxies: addressList(options.trustedProxies, '--trusted-proxies') }
+    : {}
+  const identity = createIdentity({
+    store,
+    pepper,
+    port: () => port,
+    now,
+    ...trusted,
+    warn: (message) => say.warn(message),
+  })
   if (options.environment.STOCKYARD_PROXY_KEY && store.facts.get('proxy-key') === undefined) {
     identity.setProxyKey(options.environment.STOCKYARD_PROXY_KEY, 'environment')
   }
@@ -152,6 +165,7 @@ async function start(options: ServeOptions, undo: (() => Promise<unknown>)[]): P
     bodyLimitBytes,
     dialects,
     nextId: ids,
+    ...trusted,
     ...(options.tls ? { tls: options.tls } : {}),
   })
   const doors: DataPlaneParts = {

@@ -31,6 +31,11 @@ export function program(): Command {
     .addOption(new Option('--port <number>', 'port to listen on').env('STOCKYARD_PORT').default('4200'))
     .addOption(dataDir())
     .addOption(new Option('--config <file>', 'apply this file at start; it owns what it names').env('STOCKYARD_CONFIG'))
+    .addOption(
+      new Option('--trusted-proxies <ranges>', "proxies, with commas, whose word about a caller's address counts").env(
+        'STOCKYARD_TRUSTED_PROXIES',
+      ),
+    )
     .addOption(new Option('--tls-cert <file>', 'certificate chain, PEM').env('STOCKYARD_TLS_CERT'))
     .addOption(new Option('--tls-key <file>', 'private key, PEM').env('STOCKYARD_TLS_KEY'))
     .addOption(

@@ -10,6 +10,7 @@ export interface ServeFlags {
   readonly port: string
   readonly dataDir: string
   readonly config?: string
+  readonly trustedProxies?: string
   readonly tlsCert?: string
   readonly tlsKey?: string
   readonly logLevel: string
@@ -41,6 +42,7 @@ export async function runServe(flags: ServeFlags): Promise<void> {
       durability: flags.durability,
       fatal: (error) => fail(`the store cannot go on: ${error.message}`),
       environment: process.env,
+      ...(flags.trustedProxies ? { trustedProxies: flags.trustedProxies.split(',').map((one) => one.trim()) } : {}),
       ...(tls ? { tls } : {}),
     })
     if (flags.config) {

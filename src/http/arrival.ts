@@ -22,6 +22,7 @@ export interface ArrivalFacts {
   readonly id: string
   readonly arrivedAt: number
   readonly request: IncomingMessage
+  readonly peer: string
   readonly dialect: Dialect
   readonly snapshot: Snapshot
   readonly signal: AbortSignal
@@ -74,7 +75,7 @@ export class Arrival implements Exchange {
   readonly #client: ClientSide
   #read: ModelRequest | undefined
 
-  constructor({ id, arrivedAt, request, dialect, snapshot, signal }: ArrivalFacts) {
+  constructor({ id, arrivedAt, request, peer, dialect, snapshot, signal }: ArrivalFacts) {
     const url = request.url ?? '/'
     const query = url.indexOf('?')
     this.id = id
@@ -87,7 +88,7 @@ export class Arrival implements Exchange {
     this.path = query < 0 ? url : url.slice(0, query)
     // Only set-cookie may be a list, and nobody sends that.
     this.headers = request.headers as Readonly<Record<string, string | undefined>>
-    this.peer = request.socket.remoteAddress ?? ''
+    this.peer = peer
     this.signal = signal
     this.#client = dialect.client as ClientSide
   }

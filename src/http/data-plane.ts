@@ -100,7 +100,8 @@ function createDoor(parts: DataPlaneParts, dialect: Dialect): Door {
       parts.running.delete(controller)
     })
     const arrivedAt = parts.ports.now()
-    const x = new Arrival({ id: parts.nextId(), arrivedAt, request, dialect, snapshot, signal })
+    const peer = parts.identity.peerOf(request)
+    const x = new Arrival({ id: parts.nextId(), arrivedAt, request, peer, dialect, snapshot, signal })
     parts.running.set(controller, x)
     const envelope = address?.array ? new JsonArrayEnvelope() : undefined
     let ping: Pinger | undefined

@@ -38,7 +38,15 @@ export function createExplain(parts: DataPlaneParts) {
         socket: { remoteAddress: '127.0.0.1' },
       } as unknown as IncomingMessage
       const { signal } = new AbortController()
-      const x = new Arrival({ id: parts.nextId(), arrivedAt: ports.now(), request, dialect, snapshot, signal })
+      const x = new Arrival({
+        id: parts.nextId(),
+        arrivedAt: ports.now(),
+        request,
+        peer: '127.0.0.1',
+        dialect,
+        snapshot,
+        signal,
+      })
       x.received(received, undefined)
       // Without a key it is the administrator on this machine who asks.
       const identify = (doubt: Refusal | undefined): Principal =>

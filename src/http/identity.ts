@@ -5,6 +5,7 @@
  */
 import { hash, timingSafeEqual } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
+import type { AddressList } from '../core/addresses.ts'
 import { failure, type Refusal } from '../core/errors.ts'
 import type { Caller, Principal } from '../core/exchange.ts'
 import { sentKey } from '../core/keys.ts'
@@ -12,6 +13,7 @@ import { whoAsks } from '../core/pipeline.ts'
 import type { JsonObject } from '../core/request.ts'
 import type { Snapshot } from '../core/snapshot.ts'
 import type { Store } from '../core/store.ts'
+import { forwardedPeer, type PeerOf, socketPeer } from './peer.ts'
 
 export const LOCAL: Principal = { kind: 'local', id: 'local', scope: 'local' }
 export const PROXY: Principal = { kind: 'proxy', id: 'proxy', scope: 'proxy' }
@@ -53,6 +55,8 @@ function ownHost(host: string, port: number): boolean {
 }
 
 export interface Identity {
+  /** The address that a request comes from, as far as trusted proxies say. */
+  readonly peerOf: PeerOf
   /** Who sends this, for doors that make no exchange of it: the modules' answer, else core's own. */
   ask(
     request: IncomingMessage,
@@ -75,9 +79,12 @@ export function createIdentity(parts: {
   /** Known once it listens. */
   port(): number
   now(): number
+  /** Proxies whose word about a caller's address counts. */
+  readonly trustedProxies?: AddressList
   warn(message: string): void
 }): Identity {
-  const { store, pepper } = parts
+  const { store, pepper, trustedProxies } = parts
+  const peerOf = trustedProxies ? forwardedPeer(trustedProxies) : socketPeer
   let proxy = store.facts.get('proxy-key') as JsonObject | undefined
   let trust = store.facts.get('local-trust') as JsonObject | undefined
   const admin = () => (store.facts.get('admin-key') as JsonObject | undefined)?.fingerprint
@@ -93,10 +100,11 @@ export function createIdentity(parts: {
   }
 
   const identity: Identity = {
+    peerOf,
     async ask(request, snapshot, what = {}) {
       const caller: Caller = {
         headers: request.headers as Record<string, string | undefined>,
-        peer: request.socket.remoteAddress ?? '',
+        peer: peerOf(request),
         path: (request.url ?? '').split('?', 1)[0] as string,
         trace: [],
         ...what,
@@ -110,7 +118,9 @@ export function createIdentity(parts: {
       }
       if (doubt) throw doubt
       const verdict = judgeLocal(request, parts.port())
-      if (typeof verdict === 'object' && 'forwarded' in verdict) noteForwarding(verdict.forwarded)
+      // A proxy that an operator named is no surprise, and whom it forwards is not local.
+      const expected = trustedProxies?.has(socketPeer(request))
+      if (typeof verdict === 'object' && 'forwarded' in verdict && !expected) noteForwarding(verdict.forwarded)
       if (verdict === 'local' && !trust?.lost) return LOCAL
       if (key === undefined) throw failure('authentication_required')
       throw failure('invalid_api_key', {

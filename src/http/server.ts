@@ -4,6 +4,7 @@
  */
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import { type FastifyInstance, fastify } from 'fastify'
+import type { AddressList } from '../core/addresses.ts'
 import type { Dialect } from '../core/dialect.ts'
 import { failure, GatewayError } from '../core/errors.ts'
 import { writeError } from './answer.ts'
@@ -12,11 +13,13 @@ import { withoutQueryKey } from './endpoints.ts'
 export interface ServerOptions {
   readonly bodyLimitBytes: number
   readonly dialects: ReadonlyMap<string, Dialect>
+  readonly trustedProxies?: AddressList
   readonly tls?: { readonly cert: Buffer; readonly key: Buffer }
   nextId(): string
 }
 
 export function createServer(options: ServerOptions): FastifyInstance {
+  const { trustedProxies } = options
   const app = fastify({
     bodyLimit: options.bodyLimitBytes,
     rewriteUrl: (request: IncomingMessage) => withoutQueryKey(request.url ?? '/', request.headers),
@@ -29,6 +32,7 @@ export function createServer(options: ServerOptions): FastifyInstance {
     return503OnClosing: false,
     exposeHeadRoutes: false,
     logger: false,
+    ...(trustedProxies ? { trustProxy: (address: string) => trustedProxies.has(address) } : {}),
     ...(options.tls ? { https: options.tls } : {}),
     http: { maxHeaderSize: 64 * 1024, headersTimeout: 30_000, requestTimeout: 300_000, noDelay: true },
   } as Parameters<typeof fastify>[0]) as unknown as FastifyInstance

@@ -53,6 +53,7 @@ export interface RunningOptions {
   /** Upstreams of the scripted provider to configure: id → provider id. */
   readonly upstreams?: Readonly<Record<string, string>>
   readonly bodyLimitBytes?: number
+  readonly trustedProxies?: readonly string[]
   readonly stallMs?: number
   readonly extraModules?: readonly Module[]
 }
@@ -74,6 +75,7 @@ export async function runGateway(t: Pick<TestContext, 'after'>, options: Running
       environment: { STOCKYARD_ADMIN_KEY: adminKey, ...options.environment },
       ...(options.extraModules ? { extraModules: options.extraModules } : {}),
       ...(options.stallMs ? { stallMs: options.stallMs } : {}),
+      ...(options.trustedProxies ? { trustedProxies: options.trustedProxies } : {}),
       ...(options.bodyLimitBytes ? { bodyLimitBytes: options.bodyLimitBytes } : {}),
     })
   let served = await start()
