@@ -2,6 +2,7 @@
 import { randomBytes } from 'node:crypto'
 import { type TObject, Type } from 'typebox'
 import { failure } from '../../core/errors.ts'
+import { type View, viewOf } from '../../core/roles.ts'
 import { parseStrict } from '../../core/settings.ts'
 import type { CoreRoute } from './route.ts'
 
@@ -12,7 +13,18 @@ const Directory = Type.Object({ directory: Type.String({ minLength: 1 }) }, clos
 const MasterKey = Type.Object({ masterKey: Type.String({ minLength: 16 }) }, closed)
 const text = Type.Optional(Type.String())
 const UsageQuery = Type.Object(
-  { from: text, to: text, groupBy: text, model: text, upstream: text, principal: text },
+  {
+    from: text,
+    to: text,
+    groupBy: text,
+    model: text,
+    upstream: text,
+    principal: text,
+    organization: text,
+    team: text,
+    user: text,
+    endUser: text,
+  },
   closed,
 )
 const Reprice = Type.Object(
@@ -90,8 +102,10 @@ export const operationRoutes: readonly CoreRoute[] = [
     query: UsageQuery,
     answer: anything,
     example: { rows: [{ day: '2026-11-23', model: 'gpt-4o-mini', requests: 3, costUsd: '0.000069' }] },
-    async handle({ store, now }, { query }) {
-      const { from, to, groupBy, ...filters } = query as Record<string, string | undefined>
+    needs: 'signed-in',
+    async handle({ store, now }, { query, who }) {
+      const { from, to, groupBy, ...asked } = query as Record<string, string | undefined>
+      const filters = { ...asked, ...viewOf(who, asked as View) }
       return {
         rows: await store.usage({
           from: moment(from, 'from') ?? 0,
@@ -158,6 +172,7 @@ export const operationRoutes: readonly CoreRoute[] = [
   {
     method: 'POST',
     path: 'backup',
+    needs: 'own',
     summary: 'Writes consistent copies of all files, while running, into a directory on this machine.',
     body: Directory,
     answer: anything,
@@ -170,6 +185,7 @@ export const operationRoutes: readonly CoreRoute[] = [
   {
     method: 'POST',
     path: 'rotate-master-key',
+    needs: 'own',
     summary: 'Seals every stored secret anew under another master key, in one transaction.',
     body: MasterKey,
     answer: anything,

@@ -118,6 +118,7 @@ export const admin: readonly AdminRoute[] = [
   {
     method: 'GET',
     path: 'audit',
+    needs: 'audit',
     summary: 'The newest records that match; or, with `format`, an export that can be verified offline.',
     query: ListQuery,
     answer: anything,
@@ -130,6 +131,7 @@ export const admin: readonly AdminRoute[] = [
   {
     method: 'GET',
     path: 'audit/status',
+    needs: 'audit',
     summary: 'How far the trail is, its newest checkpoint, its anchors, and what keeps it from being extended.',
     answer: anything,
     example: { size: 12, behind: 0, halted: null, anchors: [] },
@@ -143,6 +145,7 @@ export const admin: readonly AdminRoute[] = [
   {
     method: 'GET',
     path: 'audit/checkpoint',
+    needs: 'audit',
     summary: 'A fresh checkpoint, and the public keys that vouch for it, the first one first.',
     answer: anything,
     example: { checkpoint: 'stockyard/…\n12\n…', epochs: [{ key: 'stockyard/…+…+…', from: 0 }] },
@@ -152,6 +155,7 @@ export const admin: readonly AdminRoute[] = [
   {
     method: 'GET',
     path: 'audit/consistency',
+    needs: 'audit',
     summary: 'That the log of one size is the beginning of the log of another.',
     query: Type.Object({ from: Type.String(), to: text('Absent: the newest.') }, closed),
     answer: anything,
@@ -167,6 +171,7 @@ export const admin: readonly AdminRoute[] = [
   {
     method: 'GET',
     path: 'audit/:seq/proof',
+    needs: 'audit',
     summary: 'One record, the proof that it is in the log, and the checkpoint that the proof leads to.',
     answer: anything,
     example: { leaf: 7, record: { seq: '7' }, proof: ['…'], frame: { checkpoint: '…' } },
@@ -181,6 +186,7 @@ export const admin: readonly AdminRoute[] = [
   {
     method: 'POST',
     path: 'audit/:seq/content',
+    needs: 'own',
     summary: 'Whether these texts are the request and the reply that a record committed to.',
     body: Content,
     answer: anything,
@@ -205,6 +211,7 @@ export const admin: readonly AdminRoute[] = [
   {
     method: 'POST',
     path: 'audit/erase',
+    needs: 'own',
     summary: 'Forgets the salts of the commitments of an exchange or a subject. Records and proofs stay as they are.',
     body: Erasure,
     answer: anything,

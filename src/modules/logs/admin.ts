@@ -3,6 +3,7 @@ import { Type } from 'typebox'
 import { badRequest, failure } from '../../core/errors.ts'
 import type { AdminRoute } from '../../core/module.ts'
 import { formatDollars, nanoUsdOf } from '../../core/money.ts'
+import { type Actor, may, type View, viewOf } from '../../core/roles.ts'
 import type { SqlValue } from '../../core/store.ts'
 
 const optional = (description: string) => Type.Optional(Type.String({ description }))
@@ -13,6 +14,10 @@ const query = Type.Object(
     model: optional('The public name that was asked for.'),
     upstream: optional('Upstream id.'),
     principal: optional('`local`, `proxy` or a key id.'),
+    organization: optional('Organization id.'),
+    team: optional('Team id.'),
+    user: optional('User id.'),
+    endUser: optional('For whom was asked.'),
     outcome: optional('done, refused, failed, client_cancel or partial.'),
     status: optional('HTTP status.'),
     cursor: optional('From the page before.'),
@@ -34,6 +39,10 @@ export function entryOf(row: Row) {
     path: row.path,
     stream: row.stream === 1 || row.stream === 1n,
     principal: row.principal,
+    organization: row.organization,
+    team: row.team,
+    user: row.user,
+    endUser: row.end_user,
     peer: row.peer,
     model: row.model,
     upstream: row.upstream,
@@ -63,6 +72,14 @@ function read(asked: Readonly<Record<string, unknown>>, name: string, how: (text
   return value
 }
 
+const textOf = (value: SqlValue | undefined): string | undefined => (typeof value === 'string' ? value : undefined)
+
+function sees(who: Actor, row: Row): boolean {
+  const user = textOf(row.user)
+  const place = { organization: textOf(row.organization), team: textOf(row.team) }
+  return may(who, 'usage', place) || (user !== undefined && user === who.user)
+}
+
 export const admin: readonly AdminRoute[] = [
   {
     method: 'GET',
@@ -74,16 +91,22 @@ export const admin: readonly AdminRoute[] = [
       entries: [{ requestId: 'req_1', model: 'gpt-4o-mini', status: 200, costUsd: '0.000023' }],
       cursor: null,
     },
-    async handle(host, { query: asked }) {
+    needs: 'signed-in',
+    async handle(host, { query, who }) {
+      const asked = { ...query, ...viewOf(who, query as View) } as Record<string, string | undefined>
       const limit = Math.min(200, Math.max(1, Number(asked.limit ?? 50) || 50))
       const rows = await host.tables.query('list', {
         since: read(asked, 'since', Date.parse),
         until: read(asked, 'until', Date.parse),
         before: read(asked, 'cursor', Number),
-        model: (asked.model as string | undefined) ?? null,
-        upstream: (asked.upstream as string | undefined) ?? null,
-        principal: (asked.principal as string | undefined) ?? null,
-        outcome: (asked.outcome as string | undefined) ?? null,
+        model: asked.model ?? null,
+        upstream: asked.upstream ?? null,
+        principal: asked.principal ?? null,
+        organization: asked.organization ?? null,
+        team: asked.team ?? null,
+        user: asked.user ?? null,
+        end_user: asked.endUser ?? null,
+        outcome: asked.outcome ?? null,
         status: read(asked, 'status', Number),
         limit,
       })
@@ -97,10 +120,11 @@ export const admin: readonly AdminRoute[] = [
     summary: 'One exchange whole: attempts, decision trace and, where kept, the bodies.',
     answer: entry,
     example: { requestId: 'req_1', attemptList: [{ upstream: 'openai', status: 200 }], trace: [] },
-    async handle(host, { params }) {
+    needs: 'signed-in',
+    async handle(host, { params, who }) {
       const requestId = params.requestId ?? ''
       const [row] = await host.tables.query('one', { request_id: requestId })
-      if (!row) throw failure('not_found', { what: `logged exchange "${requestId}"` })
+      if (!row || !sees(who, row)) throw failure('not_found', { what: `logged exchange "${requestId}"` })
       const [body] = await host.tables.query('body', { request_id: requestId })
       const { attemptList, ...detail } = JSON.parse(String(row.detail)) as { attemptList: { at: number }[] }
       const attempts = attemptList.map((attempt) => ({ ...attempt, at: new Date(attempt.at).toISOString() }))

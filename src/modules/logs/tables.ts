@@ -20,12 +20,17 @@ export const tables: TablesDefinition = {
      ) STRICT;
      CREATE INDEX bodies_request ON bodies (request_id);
      CREATE INDEX bodies_at ON bodies (at);`,
+    `ALTER TABLE exchanges ADD COLUMN organization TEXT;
+     ALTER TABLE exchanges ADD COLUMN team TEXT;
+     ALTER TABLE exchanges ADD COLUMN user TEXT;
+     ALTER TABLE exchanges ADD COLUMN end_user TEXT;`,
   ],
   statements: {
     add: `INSERT INTO exchanges (request_id, at, revision, operation, dialect, path, stream, principal, peer, model,
         upstream, upstream_model, served_model, status, outcome, error, attempts, cache, input_tokens, output_tokens,
-        usage_source, cost_nanos, unpriced, total_ms, first_content_ms, overhead_ms, detail)
-      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+        usage_source, cost_nanos, unpriced, total_ms, first_content_ms, overhead_ms, detail, organization,
+        team, user, end_user)
+      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
     addBody: 'INSERT INTO bodies (request_id, at, request, reply) VALUES (?, ?, ?, ?)',
     // Optional filters are bound, never spliced in: an absent one is NULL and lets everything pass.
     list: `SELECT * FROM exchanges WHERE at BETWEEN coalesce(:since, 0) AND coalesce(:until, 9e15)
@@ -35,6 +40,10 @@ export const tables: TablesDefinition = {
         AND (:principal IS NULL OR principal = :principal)
         AND (:outcome IS NULL OR outcome = :outcome)
         AND (:status IS NULL OR status = :status)
+        AND (:organization IS NULL OR organization = :organization)
+        AND (:team IS NULL OR team = :team)
+        AND (:user IS NULL OR user = :user)
+        AND (:end_user IS NULL OR end_user = :end_user)
       ORDER BY id DESC LIMIT :limit`,
     one: 'SELECT * FROM exchanges WHERE request_id = :request_id ORDER BY id DESC LIMIT 1',
     body: 'SELECT request, reply FROM bodies WHERE request_id = :request_id ORDER BY id DESC LIMIT 1',
