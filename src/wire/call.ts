@@ -1,21 +1,18 @@
 /**
- * One call on its way: the handler that undici drives, the reply that the caller reads, and every limit on it. All in
- * one object, because this runs for each request and each chunk.
+ * One call on its way: what its connection drives, the reply that the caller reads, and every limit on it. All in one
+ * object, because this runs for each request and each chunk.
  */
-import type { Dispatcher } from 'undici'
 import type { IncomingReply, OutgoingCall } from '../core/egress.ts'
 import { failure, GatewayError } from '../core/errors.ts'
+import { type Connection, type Exchanging, type Outgoing, outgoing } from './connection.ts'
 import { proxyProblem } from './connector.ts'
 import type { Deadlines, Watched } from './deadlines.ts'
-import type { Connection, Lane } from './lane.ts'
+import type { Lane } from './lane.ts'
 import { isDisconnect, type Stage, transportFailure } from './transport-errors.ts'
 
 /** What may wait for the reader of a reply, in bytes: above the first reading stops, below the second it goes on. */
 const PAUSE_ABOVE = 256 * 1024
 const RESUME_BELOW = 64 * 1024
-
-/** Several pieces of a body larger than this are written one by one; smaller ones are joined. */
-const JOIN_BELOW = 256 * 1024
 
 /**
  * A server that closes an idle connection while a request is on its way answers with a reset within one round trip.
@@ -53,7 +50,7 @@ export const leftBy = (signal: AbortSignal): GatewayError =>
 
 const DONE: IteratorResult<Buffer, undefined> = { value: undefined, done: true }
 
-export class Call implements IncomingReply, Watched, Dispatcher.DispatchHandler, AsyncIterableIterator<Buffer> {
+export class Call implements IncomingReply, Watched, Exchanging, AsyncIterableIterator<Buffer> {
   status = 0
   headers: Readonly<Record<string, string>> = {}
   /** The body's codings as the server names them; empty if there are none. */
@@ -61,14 +58,13 @@ export class Call implements IncomingReply, Watched, Dispatcher.DispatchHandler,
   dueAt = 0
 
   readonly #call: OutgoingCall
-  readonly #path: string
+  readonly #request: Outgoing
   readonly #host: string
   readonly #lane: Lane
   readonly #deadlines: Deadlines
   readonly #totalAt: number
 
   #connection: Connection
-  #controller: Dispatcher.DispatchController | undefined
   #stage: Stage = 'connect'
   #stageAt = 0
   #reused = false
@@ -86,9 +82,14 @@ export class Call implements IncomingReply, Watched, Dispatcher.DispatchHandler,
   #paused = false
   #discarding = false
 
+  /** Throws a GatewayError if the request cannot be written; no connection is made for such a one. */
   constructor(call: OutgoingCall, path: string, host: string, lane: Lane, deadlines: Deadlines) {
+    try {
+      this.#request = requestOf(call, path, lane)
+    } catch (error) {
+      throw transportFailure(error as Error, 'connect', call.upstream, host)
+    }
     this.#call = call
-    this.#path = path
     this.#host = host
     this.#lane = lane
     this.#deadlines = deadlines
@@ -109,37 +110,18 @@ export class Call implements IncomingReply, Watched, Dispatcher.DispatchHandler,
   }
 
   #dispatch(): void {
-    const { method, headers, body } = this.#call
-    const forward = this.#lane.forward
-    const flat: string[] = forward ? [...forward.headers] : []
-    for (const name of Object.keys(headers)) flat.push(name, headers[name] as string)
-    let payload: Buffer | Iterable<Buffer> | undefined
-    if (body === undefined || Buffer.isBuffer(body)) payload = body
-    else if (body.length === 1) payload = body[0]
-    else {
-      let bytes = 0
-      for (const piece of body) bytes += piece.length
-      if (bytes <= JOIN_BELOW) payload = Buffer.concat(body, bytes)
-      else {
-        payload = body
-        flat.push('content-length', String(bytes))
-      }
-    }
     this.#stage = 'connect'
     this.#limit(this.#stageAt + this.#call.timeouts.connectMs)
-    const path = forward ? forward.prefix + this.#path : this.#path
-    // undici takes any iterable of bytes, whatever its types say.
-    this.#connection.dispatch({ method, path, headers: flat, body: (payload as Buffer | undefined) ?? null }, this)
+    this.#connection.send(this.#request, this)
   }
 
   #limit(stageDueAt: number): void {
     this.dueAt = Math.min(stageDueAt, this.#totalAt)
   }
 
-  // What undici reports.
+  // What the connection reports.
 
-  onRequestStart(controller: Dispatcher.DispatchController): void {
-    this.#controller = controller
+  onSend(): void {
     this.#reused = this.#connection.used
     this.#stage = 'headers'
     this.#stageAt = performance.now()
@@ -147,13 +129,12 @@ export class Call implements IncomingReply, Watched, Dispatcher.DispatchHandler,
     this.#limit(this.#stageAt + (streamed ? timeouts.headersStreamedMs : timeouts.headersUnstreamedMs))
   }
 
-  onResponseStarted(): void {
+  onBegin(): void {
     if (this.#stage === 'headers') this.#stage = 'answering'
   }
 
-  onResponseStart(_controller: unknown, status: number, headers: Record<string, string | string[] | undefined>): void {
-    // Interim answers (103 Early Hints) say nothing that anybody here would act on.
-    if (this.#over || status < 200) return
+  onHead(status: number, headers: Record<string, string>): void {
+    if (this.#over) return
     if (status === 407 && this.#lane.forward) {
       this.#fail(failure('upstream_unreachable', { upstream: this.#call.upstream, problem: proxyProblem(status) }))
       return
@@ -167,7 +148,7 @@ export class Call implements IncomingReply, Watched, Dispatcher.DispatchHandler,
     this.#refused = undefined
   }
 
-  onResponseData(_controller: unknown, chunk: Buffer): void {
+  onBytes(chunk: Buffer): void {
     if (this.#over) return
     if (this.#discarding) {
       this.#queued += chunk.length
@@ -188,23 +169,25 @@ export class Call implements IncomingReply, Watched, Dispatcher.DispatchHandler,
       if (this.#queued > this.#collector.limit) this.#fail(this.#tooLong(this.#collector.limit))
     } else if (this.#queued > PAUSE_ABOVE) {
       this.#paused = true
-      this.#controller?.pause()
+      this.#connection.pause()
       // Who is not read cannot be idle.
       this.dueAt = this.#totalAt
     }
   }
 
-  onResponseEnd(): void {
+  onEnd(): void {
     if (this.#over) return
     this.#leave()
-    this.#connection.giveBack()
+    // The connection is another call's from here on, and its to pause.
+    this.#paused = false
+    this.#lane.giveBack(this.#connection)
     this.#collector?.resolve(this.#joined())
     this.#collector = undefined
     this.#waiter?.resolve(DONE)
     this.#waiter = undefined
   }
 
-  onResponseError(_controller: unknown, error: Error): void {
+  onBroken(error: Error): void {
     if (this.#over) return
     if (!this.#isStale(error)) {
       this.#fail(transportFailure(error, this.#stage, this.#call.upstream, this.#host))
@@ -228,14 +211,12 @@ export class Call implements IncomingReply, Watched, Dispatcher.DispatchHandler,
     )
   }
 
-  #kept(headers: Record<string, string | string[] | undefined>): Record<string, string> {
+  #kept(headers: Record<string, string>): Record<string, string> {
     const kept: Record<string, string> = {}
     const named = headers.connection
-    const hop = typeof named === 'string' && !/^(?:keep-alive|close)$/i.test(named) ? named.toLowerCase() : undefined
-    for (const name of Object.keys(headers)) {
-      const value = headers[name]
-      if (value === undefined) continue
-      const text = typeof value === 'string' ? value : value.join(', ')
+    const hop = named !== undefined && !/^(?:keep-alive|close)$/i.test(named) ? named.toLowerCase() : undefined
+    for (const name in headers) {
+      const text = headers[name] as string
       if (name === 'content-encoding') this.encoding = text
       if (DROPPED.has(name) || hop?.split(/[\s,]+/).includes(name)) continue
       kept[name] = text
@@ -340,7 +321,7 @@ export class Call implements IncomingReply, Watched, Dispatcher.DispatchHandler,
   #resume(): void {
     this.#paused = false
     this.#limit(performance.now() + this.#call.timeouts.idleMs)
-    this.#controller?.resume()
+    this.#connection.resume()
   }
 
   #joined(): Buffer {
@@ -353,4 +334,10 @@ export class Call implements IncomingReply, Watched, Dispatcher.DispatchHandler,
   #tooLong(limit: number): GatewayError {
     return failure('upstream_invalid', { upstream: this.#call.upstream, problem: `a body of more than ${limit} bytes` })
   }
+}
+
+function requestOf({ method, headers, body }: OutgoingCall, path: string, { host, forward }: Lane): Outgoing {
+  const flat: string[] = forward ? [...forward.headers] : []
+  for (const name in headers) flat.push(name, headers[name] as string)
+  return outgoing(method, forward ? forward.prefix + path : path, host, flat, body)
 }

@@ -8,7 +8,7 @@ import net, { type LookupFunction, type Socket } from 'node:net'
 import tls from 'node:tls'
 import { proxyAuthorization } from './proxy.ts'
 
-/** What undici asks a connector for; `hostname` is without brackets. */
+/** Where to connect to; `hostname` is without brackets, `port` empty for the protocol's own. */
 export interface Place {
   readonly hostname: string
   readonly port: string

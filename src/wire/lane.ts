@@ -1,14 +1,13 @@
 /**
- * The connections to one origin for one upstream. A connection is an undici client with one request at a time; the one
- * used last is taken first, so that the others can grow idle and close, and finding one costs the same however many
- * there are. There is no cap: a request never waits for another one's answer.
+ * The connections to one origin for one upstream. The one used last is taken first, so that the others can grow idle and
+ * close, and finding one costs the same however many there are. There is no cap: a request never waits for another one's
+ * answer.
  */
-import { Client, type Dispatcher } from 'undici'
+import { Connection, type ConnectionOwner } from './connection.ts'
 import type { Connector } from './connector.ts'
 
-/** Unless the server's `Keep-Alive` header says otherwise: below the 5 s after which common servers hang up. */
-const KEEP_ALIVE_MS = 4_000
-const MOST_HEADER_BYTES = 64 * 1024
+/** How often idle connections are looked through for those whose time is over. */
+const SWEEP_MS = 1_000
 
 export interface LaneOptions {
   /** Of the upstream, or of the proxy that takes whole URLs in its stead. */
@@ -18,22 +17,34 @@ export interface LaneOptions {
   readonly forward?: { readonly prefix: string; readonly headers: readonly string[] }
 }
 
-export class Lane {
+export class Lane implements ConnectionOwner {
   readonly forward: LaneOptions['forward']
-  readonly #origin: string
+  readonly #origin: URL
   readonly #connector: Connector
   readonly #open = new Set<Connection>()
-  readonly #idle: Connection[] = []
+  /** Given back last, taken first. */
+  #idle: Connection[] = []
+  #sweeper: NodeJS.Timeout | undefined
 
   constructor(options: LaneOptions) {
-    this.#origin = options.origin
+    this.#origin = new URL(options.origin)
     this.#connector = options.connector
     this.forward = options.forward
   }
 
+  /** As requests name it. */
+  get host(): string {
+    return this.#origin.host
+  }
+
   /** An idle connection, or a new one. */
   take(): Connection {
-    return this.#idle.pop() ?? this.open()
+    const now = performance.now()
+    for (let idle = this.#idle.pop(); idle; idle = this.#idle.pop()) {
+      if (idle.idleUntil > now) return idle
+      idle.destroy()
+    }
+    return this.open()
   }
 
   /** Surely a new one. */
@@ -48,74 +59,28 @@ export class Lane {
   }
 
   giveBack(connection: Connection): void {
-    if (this.#open.has(connection)) this.#idle.push(connection)
+    if (!connection.reusable) return
+    this.#idle.push(connection)
+    this.#sweeper ??= setInterval(() => this.#sweep(), SWEEP_MS).unref()
   }
 
-  drop(connection: Connection): void {
+  closed(connection: Connection): void {
     this.#open.delete(connection)
-    this.dropIdle(connection)
-  }
-
-  /** Whether it was idle. */
-  dropIdle(connection: Connection): boolean {
     const at = this.#idle.lastIndexOf(connection)
     if (at !== -1) this.#idle.splice(at, 1)
-    return at !== -1
   }
 
   /** Running requests fail. */
   close(): void {
-    for (const connection of [...this.#open]) connection.destroy()
-  }
-}
-
-const ignore = (): void => {}
-
-export class Connection {
-  /** Its socket has carried a request before: the server may be closing it at this very moment. */
-  used = false
-  readonly #lane: Lane
-  readonly #client: Client
-  #opening: { destroy(): void } | undefined
-
-  constructor(lane: Lane, origin: string, connector: Connector) {
-    this.#lane = lane
-    this.#client = new Client(origin, {
-      connect: (place, opened) => {
-        this.#opening = connector(place, (...result) => {
-          this.#opening = undefined
-          opened(...result)
-        })
-      },
-      allowH2: false,
-      pipelining: 1,
-      keepAliveTimeout: KEEP_ALIVE_MS,
-      keepAliveTimeoutThreshold: 2_000,
-      keepAliveMaxTimeout: 600_000,
-      maxHeaderSize: MOST_HEADER_BYTES,
-      // Every call has limits of its own (call.ts), which name themselves.
-      headersTimeout: 0,
-      bodyTimeout: 0,
-    })
-    this.#client.on('disconnect', () => {
-      this.used = false
-      if (lane.dropIdle(this)) this.destroy()
-    })
+    clearInterval(this.#sweeper)
+    for (const connection of [...this.#open]) connection.fail()
   }
 
-  dispatch(options: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler): void {
-    this.#client.dispatch(options, handler)
-  }
-
-  giveBack(): void {
-    this.used = true
-    this.#lane.giveBack(this)
-  }
-
-  /** Closes the socket at once, in whatever state it is. */
-  destroy(): void {
-    this.#lane.drop(this)
-    this.#opening?.destroy()
-    this.#client.destroy(null, ignore)
+  #sweep(): void {
+    const now = performance.now()
+    for (const idle of [...this.#idle]) if (idle.idleUntil <= now) idle.destroy()
+    if (this.#idle.length > 0) return
+    clearInterval(this.#sweeper)
+    this.#sweeper = undefined
   }
 }

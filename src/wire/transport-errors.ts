@@ -4,6 +4,7 @@
 import { failure, type GatewayError } from '../core/errors.ts'
 import { ProxyError } from './connector.ts'
 import { GuardError } from './guard.ts'
+import { HttpError } from './http1-reader.ts'
 
 /** How far a call had come: nothing written, nothing answered, headers on their way, body on its way. */
 export type Stage = 'connect' | 'headers' | 'answering' | 'body'
@@ -34,7 +35,7 @@ const codeOf = (error: unknown): string => {
 /** The connection went away, in one of the ways in which connections do. */
 export function isDisconnect(error: unknown): boolean {
   const code = codeOf(error)
-  return code === 'UND_ERR_SOCKET' || code === 'ECONNRESET' || code === 'EPIPE' || code === 'ECONNABORTED'
+  return code === 'HTTP_INCOMPLETE' || code === 'ECONNRESET' || code === 'EPIPE' || code === 'ECONNABORTED'
 }
 
 export function transportFailure(error: Error, stage: Stage, upstream: string, host: string): GatewayError {
@@ -43,28 +44,17 @@ export function transportFailure(error: Error, stage: Stage, upstream: string, h
   const code = codeOf(error)
   // A forbidden address, an unusable header: trying the same again cannot mend it.
   if (error instanceof GuardError) return unreachable(error.message, { retry: 'elsewhere' })
-  if (code === 'UND_ERR_INVALID_ARG' || code === 'UND_ERR_NOT_SUPPORTED') {
+  if (code === 'HTTP_REQUEST') {
     return unreachable(`the request cannot be written: ${error.message}`, { retry: 'elsewhere' })
   }
   if (error instanceof ProxyError) return unreachable(error.message)
-  if (code === 'UND_ERR_HEADERS_OVERFLOW') {
-    return failure('upstream_invalid', { upstream, problem: 'its headers are too large' })
-  }
-  // The parser says why in its message only; the one complaint that is no fault of form is about the end.
-  if (error.name === 'HTTPParserError' && !error.message.includes('EOF')) {
-    return failure('upstream_invalid', { upstream, problem: 'bytes that are not HTTP' })
-  }
-  // Before the headers are whole, a length that does not fit is one that was sent twice or beside chunks.
-  if (stage === 'answering' && code === 'UND_ERR_RES_CONTENT_LENGTH_MISMATCH') {
-    return failure('upstream_invalid', { upstream, problem: 'headers that contradict each other' })
+  if (error instanceof HttpError && code !== 'HTTP_INCOMPLETE') {
+    return failure('upstream_invalid', { upstream, problem: error.message })
   }
   if (stage === 'connect') {
     const known = CONNECT_PROBLEMS[code]
     if (known !== undefined) return unreachable(known.replace('{host}', host))
     return unreachable(`the connection to ${host} failed${code === '' ? '' : ` (${code})`}`)
-  }
-  if (stage === 'answering' && code === 'UND_ERR_SOCKET' && error.message.startsWith('bad ')) {
-    return failure('upstream_invalid', { upstream, problem: 'an HTTP answer that does not fit the request' })
   }
   if (stage === 'headers') return unreachable(`${host} closed the connection without an answer`)
   return failure('upstream_incomplete', { upstream })
