@@ -4,7 +4,7 @@
  * awaited and starts no timer.
  */
 import { failure, type GatewayError, Refusal } from './errors.ts'
-import type { Caller } from './exchange.ts'
+import type { Caller, Exchange } from './exchange.ts'
 import type { Awaitable, FaultMode, Hooks, Phase } from './module.ts'
 
 /** What a module did since it was started; read by the admin API. */
@@ -42,6 +42,8 @@ export interface Bound<P extends Phase> {
   readonly observe: boolean
   readonly counts: HookCounts
   readonly run: Hooks[P]
+  /** Of a `call` hook: whether it has anything to do with the exchange; absent: always. */
+  readonly wants?: (x: Exchange) => boolean
 }
 
 export const isPromise = <T>(value: Awaitable<T>): value is Promise<T> =>

@@ -188,7 +188,7 @@ export async function createGateway(parts: GatewayParts): Promise<Gateway> {
     const problems = module.check?.(settings) ?? []
     if (problems.length > 0) throw badRequest(problems.join(' '), 'settings')
     const stops: (() => void)[] = []
-    const { stop, ...hooks } = await module.start(hostFor(module, state.mode, stops), settings)
+    const { stop, wantsCall, ...hooks } = await module.start(hostFor(module, state.mode, stops), settings)
     if (state.mode === 'observe') {
       const acts = Object.keys(hooks).filter((phase) => !OBSERVABLE.includes(phase as Phase))
       if (acts.length > 0) {
@@ -201,6 +201,7 @@ export async function createGateway(parts: GatewayParts): Promise<Gateway> {
       module,
       mode: state.mode === 'observe' ? 'observe' : 'enforce',
       hooks,
+      ...(wantsCall ? { wantsCall } : {}),
       counts: liveCounts(),
       identity,
       uses: 0,

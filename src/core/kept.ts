@@ -62,3 +62,36 @@ async function* relooked(
 
 /** Whether a finished reply may be kept at all: whole, and no error in it. */
 export const isWhole = (reply: Reply): boolean => reply.facts.complete && !reply.facts.error && reply.status === 200
+
+/** Passes a reply on, and hands over its bytes once it is there as a whole, unless they are more than `most`. */
+export function keeping(
+  reply: Reply,
+  store: (reply: Reply, bytes: readonly Buffer[], streamed: boolean) => void,
+  most: number,
+): Reply {
+  if (reply.body) {
+    store(reply, [reply.body], false)
+    return reply
+  }
+  if (!reply.batches) return reply
+  return { ...reply, batches: collecting(reply, reply.batches, store, most) }
+}
+
+async function* collecting(
+  reply: Reply,
+  batches: AsyncIterable<readonly Frame[]>,
+  store: (reply: Reply, bytes: readonly Buffer[], streamed: boolean) => void,
+  most: number,
+): AsyncGenerator<readonly Frame[]> {
+  let bytes: Buffer[] | undefined = []
+  let size = 0
+  for await (const batch of batches) {
+    for (const frame of batch) {
+      size += frame.bytes.length
+      bytes?.push(frame.bytes)
+    }
+    if (size > most) bytes = undefined
+    yield batch
+  }
+  if (bytes) store(reply, bytes, true)
+}

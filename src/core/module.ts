@@ -96,6 +96,13 @@ export interface Hooks {
   record(ended: readonly Exchange[]): Awaitable<void>
 }
 
+/** What `start` gives: hooks, and what is no phase of its own. */
+export interface Started extends Partial<Hooks> {
+  /** Whether `call` has anything to do with this exchange; absent: always. Whatever has not costs nothing. */
+  wantsCall?(x: Exchange): boolean
+  stop?(): Awaitable<void>
+}
+
 export type FaultMode = 'open' | 'closed'
 
 /** All a module may touch, fenced to its id. */
@@ -241,7 +248,7 @@ export interface Module<Settings extends TObject = TObject> {
   /** What a schema cannot say. Pure: no input or output. Each problem as a sentence. */
   check?(settings: Static<Settings>): readonly string[]
   /** Runs on every settings change; the old hooks are stopped when their last exchange has ended. */
-  start(host: Host, settings: Static<Settings>): Awaitable<Partial<Hooks> & { stop?(): Awaitable<void> }>
+  start(host: Host, settings: Static<Settings>): Awaitable<Started>
 }
 
 export const defineModule = <Settings extends TObject>(module: Module<Settings>): Module<Settings> => module

@@ -24,6 +24,7 @@ export interface Live {
   readonly module: Module
   readonly mode: 'observe' | 'enforce'
   readonly hooks: Partial<Hooks>
+  readonly wantsCall?: (x: Exchange) => boolean
   readonly counts: Readonly<Record<Phase, HookCounts>>
 }
 export const liveCounts = (): Record<Phase, HookCounts> =>
@@ -54,7 +55,7 @@ export function inOrder<M extends { readonly module: Module }>(modules: readonly
 export function compile(modules: readonly Live[]): Pipeline {
   const ordered = inOrder(modules)
   const pick = <P extends Phase>(phase: P): Bound<P>[] =>
-    ordered.flatMap(({ module, mode, hooks, counts }) => {
+    ordered.flatMap(({ module, mode, hooks, wantsCall, counts }) => {
       const run = hooks[phase]
       if (!run) return []
       return [
@@ -66,6 +67,7 @@ export function compile(modules: readonly Live[]): Pipeline {
           observe: mode === 'observe',
           counts: counts[phase],
           run: run as Hooks[P],
+          ...(phase === 'call' && wantsCall ? { wants: wantsCall } : {}),
         },
       ]
     })
@@ -176,9 +178,10 @@ export function around(
   x: Exchange,
   core: (signal?: AbortSignal) => Promise<Reply>,
 ): Promise<Reply> {
-  if (hooks.length === 0) return core()
+  if (!hooks.some((hook) => hook.wants?.(x) ?? true)) return core()
   const step = (i: number, signal: AbortSignal | undefined): Promise<Reply> => {
     const hook = hooks[i]
+    if (hook?.wants?.(x) === false) return step(i + 1, signal)
     if (!hook) return core(signal)
     return layer(
       hook,

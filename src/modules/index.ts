@@ -6,9 +6,20 @@ import breakers from './breakers/index.ts'
 import budgets from './budgets/index.ts'
 import cache from './cache/index.ts'
 import failover from './failover/index.ts'
+import idempotency from './idempotency/index.ts'
 import keys from './keys/index.ts'
 import logs from './logs/index.ts'
-import pii from './pii/index.ts'
 import rateLimits from './rate-limits/index.ts'
 
-export const modules = [aliases, audit, breakers, budgets, cache, failover, keys, logs, pii, rateLimits] as const
+export const modules = [
+  aliases,
+  audit,
+  breakers,
+  budgets,
+  cache,
+  failover,
+  idempotency,
+  keys,
+  logs,
+  rateLimits,
+] as const

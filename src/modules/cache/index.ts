@@ -6,12 +6,12 @@
 import { hash } from 'node:crypto'
 import { type Static, Type } from 'typebox'
 import type { Exchange, Target } from '../../core/exchange.ts'
-import { isWhole } from '../../core/kept.ts'
+import { type Flight, fly } from '../../core/flight.ts'
+import { isWhole, keeping } from '../../core/kept.ts'
 import { defineModule, type Host } from '../../core/module.ts'
-import type { Frame, Reply } from '../../core/reply.ts'
+import type { Reply } from '../../core/reply.ts'
 import type { JsonObject, JsonValue } from '../../core/request.ts'
 import { canonicalJson } from './canonical.ts'
-import { type Flight, fly } from './flight.ts'
 
 const settings = Type.Object(
   {
@@ -28,6 +28,7 @@ export default defineModule({
   id: 'cache',
   summary: 'Answers a repeated request from memory, for the same owner only.',
   layer: 'memory',
+  after: ['idempotency'],
   default: 'off',
   fault: 'open',
   patienceMs: 3_600_000,
@@ -118,9 +119,12 @@ async function answer(
     flights = new Map()
     host.memory.set('flights', flights)
   }
-  return fly(flights, `${scope}\n${key}`, x, host, async (signal) =>
-    keeping(await next(signal), store, chosen.maxReplyBytes),
-  )
+  const share = async (signal: AbortSignal): Promise<Reply> => keeping(await next(signal), store, chosen.maxReplyBytes)
+  return fly(flights, `${scope}\n${key}`, x, host.replay, share, () => {
+    x.cache = 'hit'
+    x.cacheAgeSeconds = 0
+    x.trace.push({ phase: 'call', module: 'cache', decision: 'shared', reason: 'an identical request was running' })
+  })
 }
 
 /** Rate limits and ids belong to the one call they came with. */
@@ -128,36 +132,4 @@ function withoutMoment(headers: Readonly<Record<string, string>>): Record<string
   return Object.fromEntries(
     Object.entries(headers).filter(([name]) => !/ratelimit|retry-after|request-id|processing-ms/.test(name)),
   )
-}
-
-function keeping(
-  reply: Reply,
-  store: (reply: Reply, bytes: readonly Buffer[], streamed: boolean) => void,
-  most: number,
-): Reply {
-  if (reply.body) {
-    store(reply, [reply.body], false)
-    return reply
-  }
-  if (!reply.batches) return reply
-  return { ...reply, batches: collecting(reply, reply.batches, store, most) }
-}
-
-async function* collecting(
-  reply: Reply,
-  batches: AsyncIterable<readonly Frame[]>,
-  store: (reply: Reply, bytes: readonly Buffer[], streamed: boolean) => void,
-  most: number,
-): AsyncGenerator<readonly Frame[]> {
-  let bytes: Buffer[] | undefined = []
-  let size = 0
-  for await (const batch of batches) {
-    for (const frame of batch) {
-      size += frame.bytes.length
-      bytes?.push(frame.bytes)
-    }
-    if (size > most) bytes = undefined
-    yield batch
-  }
-  if (bytes) store(reply, bytes, true)
 }

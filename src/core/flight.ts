@@ -2,10 +2,10 @@
  * Single-flight: the first of several identical requests calls the upstream, the others read what it reads. The call ends
  * early only when the last of them has left, so nobody's answer depends on somebody else's patience.
  */
-import { failure } from '../../core/errors.ts'
-import type { Exchange } from '../../core/exchange.ts'
-import type { Host } from '../../core/module.ts'
-import type { Frame, Reply } from '../../core/reply.ts'
+import { failure } from './errors.ts'
+import type { Exchange } from './exchange.ts'
+import type { Replay } from './kept.ts'
+import type { Frame, Reply } from './reply.ts'
 
 export interface Flight {
   readonly reply: Promise<Reply>
@@ -23,8 +23,9 @@ export async function fly(
   flights: Map<string, Flight>,
   key: string,
   x: Exchange,
-  host: Host,
+  replay: Replay,
   call: (signal: AbortSignal) => Promise<Reply>,
+  joined: () => void,
 ): Promise<Reply> {
   const running = flights.get(key)
   const leads = !running?.open
@@ -46,18 +47,14 @@ export async function fly(
     leave()
     throw error
   }
-  if (!leads) {
-    x.cache = 'hit'
-    x.cacheAgeSeconds = 0
-    x.trace.push({ phase: 'call', module: 'cache', decision: 'shared', reason: 'an identical request was running' })
-  }
+  if (!leads) joined()
   const { dialect, status, headers, target } = reply
   if (reply.body) {
     leave()
-    return leads ? reply : host.replay(x, { dialect, status, headers, target, body: reply.body })
+    return leads ? reply : replay(x, { dialect, status, headers, target, body: reply.body })
   }
   const frames = (flight.shared as SharedBatches).reader(leave, x.signal)
-  return leads ? { ...reply, batches: frames } : host.replay(x, { dialect, status, headers, target, frames })
+  return leads ? { ...reply, batches: frames } : replay(x, { dialect, status, headers, target, frames })
 }
 
 function takeOff(flights: Map<string, Flight>, key: string, call: (signal: AbortSignal) => Promise<Reply>): Flight {

@@ -1,0 +1,114 @@
+/**
+ * `Idempotency-Key`: the same request again is answered with what the first was answered, at no cost; another one under the
+ * same key is refused; one that comes while the first is running waits for it. Keys are their owner's alone. Only whole
+ * answers are kept: after a failure the same key tries again.
+ */
+import { hash } from 'node:crypto'
+import { type Static, Type } from 'typebox'
+import type { Exchange } from '../../core/exchange.ts'
+import { type Flight, fly } from '../../core/flight.ts'
+import { isWhole, keeping } from '../../core/kept.ts'
+import { defineModule, type Host } from '../../core/module.ts'
+import type { Reply } from '../../core/reply.ts'
+
+const settings = Type.Object(
+  {
+    ttlSeconds: Type.Integer({
+      default: 86_400,
+      minimum: 60,
+      maximum: 604_800,
+      description: 'How long an answer is kept, as far as there is room.',
+    }),
+    maxReplyBytes: Type.Integer({
+      default: 8_388_608,
+      minimum: 1_024,
+      maximum: 33_554_432,
+      description: 'A longer answer is not kept.',
+    }),
+  },
+  { additionalProperties: false },
+)
+type Settings = Static<typeof settings>
+
+/** A running call under its key, and which request it is for. */
+interface Running extends Flight {
+  request?: string
+}
+
+export default defineModule({
+  id: 'idempotency',
+  summary: 'Answers a request that is sent again under its Idempotency-Key as it was answered before.',
+  layer: 'memory',
+  default: 'enforce',
+  fault: 'closed',
+  patienceMs: 3_600_000,
+  settings,
+  errors: {
+    idempotency_key_invalid: {
+      status: 400,
+      blame: 'client',
+      retry: 'never',
+      message: 'An Idempotency-Key has 1 to 255 visible characters.',
+    },
+    idempotency_key_reused: {
+      status: 422,
+      blame: 'client',
+      retry: 'never',
+      final: true,
+      message: 'This Idempotency-Key was sent with another request before. Use a new key for a new request.',
+    },
+  },
+  start: (host, chosen) => ({
+    wantsCall: (x) => x.headers['idempotency-key'] !== undefined,
+    call: (x, next) => answer(host, chosen, x, next),
+  }),
+})
+
+async function answer(
+  host: Host,
+  chosen: Settings,
+  x: Exchange,
+  next: (signal?: AbortSignal) => Promise<Reply>,
+): Promise<Reply> {
+  const key = x.headers['idempotency-key'] ?? ''
+  const scope = x.principal?.scope
+  if (scope === undefined) return next()
+  if (!/^[\x21-\x7e]{1,255}$/.test(key)) host.refuse('idempotency_key_invalid')
+  const request = hash('sha256', Buffer.concat([Buffer.from(`${x.dialect}\n${x.path}\n`), x.body]), 'hex')
+  const cache = host.cacheOf(scope)
+  const name = hash('sha256', key, 'hex')
+  const kept = cache.get(name)
+  if (kept) {
+    const meta = kept.meta as { request: string; dialect: string; streamed: boolean; headers: Record<string, string> }
+    if (meta.request !== request) host.refuse('idempotency_key_reused')
+    const target = x.plan?.targets[0]
+    if (target) {
+      x.trace.push({ phase: 'call', module: 'idempotency', decision: 'replayed' })
+      const headers = { ...meta.headers, 'idempotent-replayed': 'true' }
+      const content = meta.streamed ? { frames: kept.body } : { body: kept.body }
+      return host.replay(x, { dialect: meta.dialect, status: 200, headers, target, ...content })
+    }
+  }
+  let flights = host.memory.get('flights') as Map<string, Running> | undefined
+  if (!flights) {
+    flights = new Map()
+    host.memory.set('flights', flights)
+  }
+  const place = `${scope}\n${name}`
+  const running = flights.get(place)
+  if (running?.open && running.request !== request) host.refuse('idempotency_key_reused')
+  const store = (reply: Reply, bytes: readonly Buffer[], streamed: boolean): void => {
+    const whole = Buffer.concat(bytes)
+    if (!isWhole(reply) || whole.length > chosen.maxReplyBytes) return
+    const headers = Object.fromEntries(Object.entries(reply.headers).filter(([n]) => !/ratelimit|retry-after/.test(n)))
+    const meta = { request, dialect: reply.dialect, streamed, headers }
+    cache.set(name, { meta, body: whole, storedAt: host.now() }, chosen.ttlSeconds * 1_000)
+  }
+  const call = async (signal: AbortSignal): Promise<Reply> => keeping(await next(signal), store, chosen.maxReplyBytes)
+  const flying = fly(flights, place, x, host.replay, call, () => {
+    x.trace.push({ phase: 'call', module: 'idempotency', decision: 'shared', reason: 'the first was still running' })
+  })
+  const mine = flights.get(place)
+  if (mine) mine.request ??= request
+  return flying
+}
