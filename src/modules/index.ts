@@ -9,6 +9,7 @@ import failover from './failover/index.ts'
 import idempotency from './idempotency/index.ts'
 import keys from './keys/index.ts'
 import logs from './logs/index.ts'
+import pii from './pii/index.ts'
 import rateLimits from './rate-limits/index.ts'
 
 export const modules = [
@@ -21,5 +22,6 @@ export const modules = [
   idempotency,
   keys,
   logs,
+  pii,
   rateLimits,
 ] as const
