@@ -129,6 +129,8 @@ export interface ReplyFacts {
   error?: GatewayError
   /** How the body spells the numbers of an embedding. */
   encoding?: 'float' | 'base64'
+  /** How many numbers the first embedding has. */
+  dimensions?: number
   /** What this call made at the upstream, until it has an owner. */
   made?: readonly Made[]
 }

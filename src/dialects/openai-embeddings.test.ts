@@ -89,6 +89,7 @@ test('facts of a body, and bodies that are no answer', () => {
     textBytes: 0,
     complete: true,
     encoding: 'float',
+    dimensions: 1,
     model: 'text-embedding-3-small',
     usage: { source: 'provider', input: 8, output: 0 },
   })

@@ -78,7 +78,8 @@ function fromBase64(text: string): number[] | undefined {
 }
 
 function writeBody(events: readonly ReplyEvent[], context: ReplyContext): JsonObject {
-  const isBase64 = context.asked.encoding_format === 'base64'
+  const { encoding_format, dimensions } = context.asked
+  const isBase64 = encoding_format === 'base64'
   const data: { index: number; item: JsonObject }[] = []
   let usage = NO_USAGE
   let model = context.model
@@ -86,6 +87,8 @@ function writeBody(events: readonly ReplyEvent[], context: ReplyContext): JsonOb
     if (event.type === 'reply-start') model = event.model ?? model
     if (event.type === 'usage-report') usage = event.usage
     if (event.type !== 'embedding') continue
+    // An index of vectors would be spoiled by ones of another length, and nobody would see it.
+    if (typeof dimensions === 'number' && event.vector.length !== dimensions) throw otherLength(event.vector.length)
     const embedding = isBase64 ? toBase64(event.vector) : event.vector
     data.push({ index: event.index, item: { object: 'embedding', index: event.index, embedding } })
   }
@@ -98,6 +101,9 @@ function writeBody(events: readonly ReplyEvent[], context: ReplyContext): JsonOb
     usage: { prompt_tokens: tokens, total_tokens: tokens },
   }
 }
+
+const otherLength = (length: number) =>
+  badRequest(`This model answers with vectors of ${length} numbers, whatever "dimensions" asks for.`, 'dimensions')
 
 /** There is no stream of embeddings: who asks for one gets the body as its only event. */
 function streamWriter(context: ReplyContext): StreamWriter {
@@ -169,7 +175,10 @@ function factsOf(body: JsonValue): ReplyFacts {
   if (model !== undefined) facts.model = model
   if (usage) facts.usage = usage
   const [first] = items
-  facts.encoding = isObject(first) && typeof first.embedding === 'string' ? 'base64' : 'float'
+  const vector = isObject(first) ? first.embedding : undefined
+  facts.encoding = typeof vector === 'string' ? 'base64' : 'float'
+  facts.dimensions =
+    typeof vector === 'string' ? Buffer.byteLength(vector, 'base64') / FLOAT_BYTES : listOf(vector).length
   facts.complete = true
   return facts
 }
@@ -182,7 +191,9 @@ export default defineDialect({
     streamType: 'text/event-stream',
     requestIdHeader: 'x-request-id',
     readRequest,
-    takes: (facts, asked) => facts.encoding === undefined || facts.encoding === (asked.encoding_format ?? 'float'),
+    takes: ({ encoding, dimensions }, asked) =>
+      (encoding === undefined || encoding === (asked.encoding_format ?? 'float')) &&
+      (dimensions === undefined || dimensions === (asked.dimensions ?? dimensions)),
     writeBody,
     streamWriter,
     ping: ': ping\n\n',
