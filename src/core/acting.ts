@@ -13,3 +13,14 @@ export interface Acting {
   readonly reason?: string
 }
 export const acting = new AsyncLocalStorage<Acting>()
+
+/** One call of an administrator, or of somebody who wanted to be one, that a record is worth although it changes no row. */
+export interface Act extends Acting {
+  readonly at: number
+  readonly actor: string
+  /** `POST backup`, `GET logs/req_1`: method and path. */
+  readonly action: string
+  /** Of the answer. */
+  readonly status: number
+  readonly error?: string
+}

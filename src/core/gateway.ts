@@ -3,6 +3,7 @@
  * committed, and swapped in by one assignment; whatever fails before the commit leaves everything as it was.
  */
 import { randomBytes } from 'node:crypto'
+import type { Act } from './acting.ts'
 import type { Catalog } from './catalog.ts'
 import type { Egress, OpenOutlet } from './egress.ts'
 import { badRequest, type ErrorDetails, failure, Refusal } from './errors.ts'
@@ -54,6 +55,8 @@ export interface Gateway {
   readonly keys: Keyring
   moduleState(id: string): { readonly mode: Mode; readonly settings: Readonly<Record<string, JsonValue>> }
   hostOf(id: string): Host
+  /** Tells modules that listen of an administrator's call. */
+  tell(act: Act): void
   /** What keeps modules from their work, by module. */
   readonly troubles: ReadonlyMap<string, Trouble>
   /** Returns the new revision. Throws without any effect. */
@@ -104,6 +107,7 @@ export async function createGateway(parts: GatewayParts): Promise<Gateway> {
   const memories = new Map<string, Map<string, unknown>>()
   const signers = new Map<string, { readonly identity: string; readonly signer: Signer }>()
   const troubles = new Map<string, Trouble>()
+  const listeners = new Set<(act: Act) => void>()
   /** Modules that are on their way out. */
   const stopping = new Set<Promise<void>>()
   const keys = createKeyring(store)
@@ -157,6 +161,10 @@ export async function createGateway(parts: GatewayParts): Promise<Gateway> {
         return store.worker(module.id)
       },
       secretOf: (secret) => store.secrets.open(`module:${module.id}`, secret),
+      hear(listener) {
+        listeners.add(listener)
+        stops.push(() => void listeners.delete(listener))
+      },
       trouble(problem, blocks = false) {
         if (problem === undefined) troubles.delete(module.id)
         else troubles.set(module.id, { problem, blocks })
@@ -358,6 +366,9 @@ export async function createGateway(parts: GatewayParts): Promise<Gateway> {
     store,
     keys,
     troubles,
+    tell(act) {
+      for (const listener of listeners) listener(act)
+    },
     moduleState(id) {
       const module = byId.get(id)
       if (!module) throw failure('not_found', { what: `module "${id}"` })

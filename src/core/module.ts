@@ -3,6 +3,7 @@
  * hooks; the pipeline compiles the hooks of all modules that are on. A module that is off is not there at all.
  */
 import type { Static, TObject } from 'typebox'
+import type { Act } from './acting.ts'
 import type { Directory } from './directory.ts'
 import type { OpenOutlet } from './egress.ts'
 import type { ErrorDetails, ErrorKind, Refusal } from './errors.ts'
@@ -143,6 +144,8 @@ export interface Host {
   readonly worker: Worker
   /** A secret that an administrator gave this module. */
   secretOf(name: string): string | undefined
+  /** Hears of administrators' calls: those that change, export or reveal something, and those that were refused. */
+  hear(listener: (act: Act) => void): void
   /** What keeps the module from its work, for readiness; `blocks`: no exchange can be served. Absent: all is well. */
   trouble(problem: string | undefined, blocks?: boolean): void
 }
@@ -200,6 +203,8 @@ export interface AdminRoute {
   readonly answer: TObject
   readonly example: object
   readonly needs?: Needs
+  /** A GET that reveals or exports what is told as an act of its own, as every other method is. */
+  readonly told?: true
   /** A plain object is sent as JSON, a Download as what it says it is. */
   handle(host: Host, call: AdminCall): Awaitable<unknown>
 }

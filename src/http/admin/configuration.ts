@@ -359,6 +359,7 @@ export const configurationRoutes: readonly CoreRoute[] = [
   {
     method: 'GET',
     path: 'config/export',
+    told: true,
     summary: 'The configuration as a file would say it. Secrets are not in it.',
     answer: anything,
     example: { modules: { cache: { mode: 'enforce', settings: {} } } },

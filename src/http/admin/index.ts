@@ -5,7 +5,7 @@
 import { Readable } from 'node:stream'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { type Acting, acting } from '../../core/acting.ts'
-import { failure } from '../../core/errors.ts'
+import { failure, GatewayError } from '../../core/errors.ts'
 import { type AdminRoute, Download, type Needs } from '../../core/module.ts'
 import { type Actor, INSTANCE, may } from '../../core/roles.ts'
 import { parseStrict } from '../../core/settings.ts'
@@ -106,14 +106,44 @@ export function adminApi(app: FastifyInstance, context: AdminContext, port: () =
     return reply.type(answer.contentType).send(Readable.from(answer.chunks))
   }
 
+  /** Runs a call under what is known of how it came about, and tells of it if it is worth that or was refused. */
+  async function performed(
+    route: CoreRoute | AdminRoute,
+    request: FastifyRequest,
+    reply: FastifyReply,
+    work: (call: CoreCall) => unknown,
+  ): Promise<unknown> {
+    const circumstances = circumstancesOf(request, reply)
+    const tell = (actor: string, status: number, error?: string): void =>
+      context.gateway.tell({
+        ...circumstances,
+        at: context.now(),
+        actor,
+        action: `${request.method} ${(request.url.split('?', 1)[0] ?? '').slice('/api/'.length, 500)}`,
+        status,
+        ...(error === undefined ? {} : { error }),
+      })
+    let actor = NOBODY.name
+    try {
+      const call = callOf(request, reply, route)
+      actor = call.actor
+      const answer = await acting.run(circumstances, () => work(call))
+      if (route.told || route.method !== 'GET') tell(actor, 200)
+      return answer
+    } catch (error) {
+      const known = error instanceof GatewayError ? error : failure('internal_error')
+      const { status } = known.kind
+      if (route.told || route.method !== 'GET' || status === 401 || status === 403) tell(actor, status, known.code)
+      throw error
+    }
+  }
+
   for (const route of coreRoutes) {
     app.route({
       method: route.method,
       url: `/api/${route.path}`,
       handler: async (request, reply) => {
-        const call = callOf(request, reply, route)
-        const circumstances = circumstancesOf(request, reply)
-        const answer = await acting.run(circumstances, () => route.handle(context, call))
+        const answer = await performed(route, request, reply, (call) => route.handle(context, call))
         const version = route.row ? (answer as { version?: number }).version : context.gateway.snapshot.revision
         if (version !== undefined) reply.header('etag', `"${version}"`)
         return send(reply, answer)
@@ -127,11 +157,12 @@ export function adminApi(app: FastifyInstance, context: AdminContext, port: () =
         method: route.method,
         url: `/api/${route.path}`,
         handler: async (request, reply) => {
-          const call = callOf(request, reply, route)
-          if (context.gateway.moduleState(module.id).mode === 'off')
-            throw failure('module_disabled', { module: module.id })
-          const host = context.gateway.hostOf(module.id)
-          return send(reply, await acting.run(circumstancesOf(request, reply), () => route.handle(host, call)))
+          const answer = await performed(route, request, reply, (call) => {
+            if (context.gateway.moduleState(module.id).mode === 'off')
+              throw failure('module_disabled', { module: module.id })
+            return route.handle(context.gateway.hostOf(module.id), call)
+          })
+          return send(reply, answer)
         },
       })
     }

@@ -77,6 +77,8 @@ export interface CoreRoute {
   readonly answer: TObject
   readonly example: object
   readonly needs?: Needs
+  /** See AdminRoute. */
+  readonly told?: true
   /** The version in ETag and If-Match is that of the row, not of the configuration. */
   readonly row?: true
   handle(context: AdminContext, call: CoreCall): Awaitable<unknown>

@@ -3,6 +3,7 @@ import { Type } from 'typebox'
 import { badRequest, failure } from '../../core/errors.ts'
 import { type AdminCall, type AdminRoute, Download, type Host } from '../../core/module.ts'
 import type { JsonObject } from '../../core/request.ts'
+import { type Actor, INSTANCE, may } from '../../core/roles.ts'
 import type { SqlValue } from '../../core/store.ts'
 import { anchorStates } from './anchors.ts'
 import { commitment } from './exchanges.ts'
@@ -112,13 +113,21 @@ async function download(host: Host, { query, actor }: AdminCall): Promise<Downlo
     : new Download('application/jsonl; charset=utf-8', name, jsonLines(host, asked, frame))
 }
 
+/** Auditors of the instance read everything, those of an organization its own tree. Nobody edits. */
+function mustRead(who: Actor, organization: string | undefined): void {
+  if (may(who, 'audit', INSTANCE) || (organization !== undefined && may(who, 'audit', { organization }))) return
+  throw failure('permission_denied', {
+    problem: 'Your role does not show this part of the audit trail; name an organization in which you audit.',
+  })
+}
+
 const seqOf = ({ params }: AdminCall): number => whole(params, 'seq') ?? 0
 
 export const admin: readonly AdminRoute[] = [
   {
     method: 'GET',
     path: 'audit',
-    needs: 'audit',
+    needs: 'signed-in',
     summary: 'The newest records that match; or, with `format`, an export that can be verified offline.',
     query: ListQuery,
     answer: anything,
@@ -126,7 +135,10 @@ export const admin: readonly AdminRoute[] = [
       records: [{ seq: '7', kind: 'configuration', actor: 'admin', action: 'modules/cache change' }],
       cursor: null,
     },
-    handle: (host, call) => (call.query.format === undefined ? page(host, call.query) : download(host, call)),
+    handle(host, call) {
+      mustRead(call.who, call.query.organization as string | undefined)
+      return call.query.format === undefined ? page(host, call.query) : download(host, call)
+    },
   },
   {
     method: 'GET',
@@ -145,7 +157,7 @@ export const admin: readonly AdminRoute[] = [
   {
     method: 'GET',
     path: 'audit/checkpoint',
-    needs: 'audit',
+    needs: 'signed-in',
     summary: 'A fresh checkpoint, and the public keys that vouch for it, the first one first.',
     answer: anything,
     example: { checkpoint: 'stockyard/…\n12\n…', epochs: [{ key: 'stockyard/…+…+…', from: 0 }] },
@@ -155,7 +167,7 @@ export const admin: readonly AdminRoute[] = [
   {
     method: 'GET',
     path: 'audit/consistency',
-    needs: 'audit',
+    needs: 'signed-in',
     summary: 'That the log of one size is the beginning of the log of another.',
     query: Type.Object({ from: Type.String(), to: text('Absent: the newest.') }, closed),
     answer: anything,
@@ -171,7 +183,7 @@ export const admin: readonly AdminRoute[] = [
   {
     method: 'GET',
     path: 'audit/:seq/proof',
-    needs: 'audit',
+    needs: 'signed-in',
     summary: 'One record, the proof that it is in the log, and the checkpoint that the proof leads to.',
     answer: anything,
     example: { leaf: 7, record: { seq: '7' }, proof: ['…'], frame: { checkpoint: '…' } },
@@ -179,6 +191,7 @@ export const admin: readonly AdminRoute[] = [
       const seq = seqOf(call)
       const asked = host.worker.call<ProofAnswer | undefined>('proof', { seq, now: host.now() })
       const found = await provable(asked, `audit record ${seq}`)
+      mustRead(call.who, found.frame.organization ?? undefined)
       const salt = await host.worker.call<Uint8Array | undefined>('salt', { seq })
       return salt === undefined ? found : { ...found, salt: Buffer.from(salt).toString('base64') }
     },
@@ -186,7 +199,7 @@ export const admin: readonly AdminRoute[] = [
   {
     method: 'POST',
     path: 'audit/:seq/content',
-    needs: 'own',
+    needs: 'audit',
     summary: 'Whether these texts are the request and the reply that a record committed to.',
     body: Content,
     answer: anything,
@@ -211,7 +224,7 @@ export const admin: readonly AdminRoute[] = [
   {
     method: 'POST',
     path: 'audit/erase',
-    needs: 'own',
+    needs: 'manage',
     summary: 'Forgets the salts of the commitments of an exchange or a subject. Records and proofs stay as they are.',
     body: Erasure,
     answer: anything,

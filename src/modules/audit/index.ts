@@ -4,6 +4,7 @@
  */
 import type { Exchange } from '../../core/exchange.ts'
 import { defineModule, type Host } from '../../core/module.ts'
+import { Acts } from './acts.ts'
 import { admin } from './admin.ts'
 import { Anchors } from './anchors.ts'
 import { openDevices } from './devices.ts'
@@ -43,6 +44,7 @@ export default defineModule({
       await recorder.tick()
       anchors.publish(recorder.checkpoint)
     })
+    host.hear(new Acts((draft) => recorder.note(draft)).hear)
     metrics(host, recorder)
     const commits = commitsAnywhere(chosen)
     const devices = strict ? openDevices(host, chosen.devices) : undefined

@@ -118,6 +118,7 @@ export const admin: readonly AdminRoute[] = [
     method: 'GET',
     path: 'logs/:requestId',
     summary: 'One exchange whole: attempts, decision trace and, where kept, the bodies.',
+    told: true,
     answer: entry,
     example: { requestId: 'req_1', attemptList: [{ upstream: 'openai', status: 200 }], trace: [] },
     needs: 'signed-in',
