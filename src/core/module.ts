@@ -230,6 +230,16 @@ export interface AdminCall {
   readonly body: unknown
 }
 
+/** Whose text is to be forgotten: all that is named must hold. */
+export interface Subject {
+  readonly exchange?: string
+  readonly principal?: string
+  readonly user?: string
+  readonly endUser?: string
+  /** Who wants it so. */
+  readonly actor: string
+}
+
 export interface Module<Settings extends TObject = TObject> {
   /** The folder's name; prefix of its error codes, metrics and tables. */
   readonly id: string
@@ -250,6 +260,8 @@ export interface Module<Settings extends TObject = TObject> {
   readonly errors?: Readonly<Record<string, ErrorKind>>
   readonly tables?: TablesDefinition
   readonly admin?: readonly AdminRoute[]
+  /** Forgets, on the disk as well, what it keeps of a subject's text; says of how many exchanges. Also while it is off. */
+  erase?(host: Host, subject: Subject): Awaitable<number>
   /** What a schema cannot say. Pure: no input or output. Each problem as a sentence. */
   check?(settings: Static<Settings>): readonly string[]
   /** Runs on every settings change; the old hooks are stopped when their last exchange has ended. */

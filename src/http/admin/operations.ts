@@ -8,10 +8,11 @@ import type { CoreRoute } from './route.ts'
 
 const closed = { additionalProperties: false }
 const anything: TObject = Type.Object({}, { additionalProperties: true })
+const text = Type.Optional(Type.String())
 const ProxyKey = Type.Object({ key: Type.Optional(Type.String({ minLength: 16, maxLength: 512 })) }, closed)
 const Directory = Type.Object({ directory: Type.String({ minLength: 1 }) }, closed)
+const Erasure = Type.Object({ exchange: text, principal: text, user: text, endUser: text }, closed)
 const MasterKey = Type.Object({ masterKey: Type.String({ minLength: 16 }) }, closed)
-const text = Type.Optional(Type.String())
 const UsageQuery = Type.Object(
   {
     from: text,
@@ -168,6 +169,27 @@ export const operationRoutes: readonly CoreRoute[] = [
       problems: Object.fromEntries([...gateway.troubles].map(([id, { problem }]) => [id, problem])),
       ...store.health(),
     }),
+  },
+  {
+    method: 'POST',
+    path: 'erase',
+    needs: 'own',
+    summary: 'Forgets the text of an exchange, or of all of a principal, in every module that keeps some.',
+    body: Erasure,
+    answer: anything,
+    example: { principal: 'key-id' },
+    async handle({ gateway }, call) {
+      const subject = parseStrict(Erasure, call.body)
+      if (Object.keys(subject).length === 0) {
+        throw failure('invalid_request', { problem: 'Name an exchange, a principal, a user or an end user.' })
+      }
+      if (call.dry) return { dry: true }
+      const erased: Record<string, number> = {}
+      for (const { id, erase } of gateway.modules) {
+        if (erase) erased[id] = await erase(gateway.hostOf(id), { ...subject, actor: call.actor })
+      }
+      return { erased }
+    },
   },
   {
     method: 'POST',

@@ -34,15 +34,6 @@ const ListQuery = Type.Object(
   },
   closed,
 )
-const Erasure = Type.Object(
-  {
-    exchange: Type.Optional(Type.String()),
-    principal: Type.Optional(Type.String()),
-    user: Type.Optional(Type.String()),
-    endUser: Type.Optional(Type.String()),
-  },
-  closed,
-)
 const Content = Type.Object({ request: Type.Optional(Type.String()), reply: Type.Optional(Type.String()) }, closed)
 
 const FILTERS = ['since', 'until', 'kind', 'actor', 'action', 'object', 'exchange'] as const
@@ -216,23 +207,9 @@ export const admin: readonly AdminRoute[] = [
       const answer: Record<string, boolean> = {}
       for (const part of ['request', 'reply'] as const) {
         const given = body[part]
-        if (given !== undefined) answer[part] = commitment(salt, part, Buffer.from(given)) === record[part]?.commitment
+        if (given !== undefined) answer[part] = commitment(salt, part, given) === record[part]?.commitment
       }
       return answer
-    },
-  },
-  {
-    method: 'POST',
-    path: 'audit/erase',
-    needs: 'manage',
-    summary: 'Forgets the salts of the commitments of an exchange or a subject. Records and proofs stay as they are.',
-    body: Erasure,
-    answer: anything,
-    example: { principal: 'key-id' },
-    async handle(host, { body, actor }) {
-      const subject = (body ?? {}) as object
-      if (Object.keys(subject).length === 0) throw badRequest('name an exchange, a principal, a user or an end user')
-      return { erased: await host.worker.call<number>('erase', { ...subject, actor, now: host.now() }) }
     },
   },
 ]

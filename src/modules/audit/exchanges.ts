@@ -2,6 +2,7 @@
 import { createHmac, randomBytes } from 'node:crypto'
 import type { Exchange } from '../../core/exchange.ts'
 import type { JsonObject, JsonValue } from '../../core/request.ts'
+import { scopesOf } from '../../core/scopes.ts'
 import { clipped, type Draft } from './record.ts'
 
 export type Level = 'off' | 'decisions' | 'metadata' | 'content-commitment'
@@ -54,6 +55,8 @@ function whoAndWhat(x: Exchange): Record<string, JsonValue> {
   }
   if (who?.user !== undefined) facts.user = who.user
   if (who?.team !== undefined) facts.team = who.team
+  const { endUser } = scopesOf(x)
+  if (endUser !== undefined) facts.endUser = clipped(endUser)
   if (x.plan) facts.route = x.plan.via
   return facts
 }
@@ -94,18 +97,22 @@ export function exchangeOf(x: Exchange, level: Level): Draft | undefined {
 
 const SALT_BYTES = 32
 /** A salted hash of what was said. Without its salt it can be matched with nothing, so forgetting the salt erases it. */
-export const commitment = (salt: Uint8Array, part: 'request' | 'reply', bytes: Uint8Array): string =>
-  createHmac('sha256', salt).update(`${part}:`).update(bytes).digest('base64')
+export const commitment = (salt: Uint8Array, part: 'request' | 'reply', text: string): string =>
+  createHmac('sha256', salt).update(`${part}:${text}`).digest('base64')
 
-/** Commits to the first `most` bytes of request and reply: to what a log that keeps as much would show. */
+/**
+ * Commits to the first `most` bytes of request and reply as text: to what a log that keeps as much shows. Where a module hid
+ * something, that is what it made of the request.
+ */
 export function withCommitments(draft: Draft, x: Exchange, most: number): { draft: Draft; salt: Buffer } {
   const salt = randomBytes(SALT_BYTES)
-  const request = x.body.subarray(0, most)
-  const reply = Buffer.concat(x.replyBody).subarray(0, most)
+  const asked = x.transformed ? Buffer.from(JSON.stringify(x.transformed)) : x.body
+  const request = asked.subarray(0, most).toString('utf8')
+  const reply = Buffer.concat(x.replyBody).subarray(0, most).toString('utf8')
   const facts: Record<string, JsonValue> = {
     ...draft.facts,
-    request: { bytes: x.body.length, committed: request.length, commitment: commitment(salt, 'request', request) },
-    reply: { committed: reply.length, commitment: commitment(salt, 'reply', reply) },
+    request: { bytes: asked.length, whole: asked.length <= most, commitment: commitment(salt, 'request', request) },
+    reply: { commitment: commitment(salt, 'reply', reply) },
   }
   return { draft: { ...draft, facts }, salt }
 }

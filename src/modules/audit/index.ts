@@ -3,7 +3,7 @@
  * whose signed heads are kept elsewhere, so that a stranger can tell whether anything was edited, cut off or rolled back.
  */
 import type { Exchange } from '../../core/exchange.ts'
-import { defineModule, type Host } from '../../core/module.ts'
+import { defineModule, type Host, type Subject } from '../../core/module.ts'
 import { Acts } from './acts.ts'
 import { admin } from './admin.ts'
 import { Anchors } from './anchors.ts'
@@ -33,6 +33,12 @@ export default defineModule({
       final: false,
       message: 'The audit trail cannot take a record ({problem}), and nothing is sent without one. Try again later.',
     },
+  },
+  /** Salts: without them the commitments of records match nothing any more, while records and proofs stay as they are. */
+  erase(host, subject) {
+    const on = Recorder.of(host).status !== undefined
+    if (on) return host.worker.call<number>('erase', { ...subject, now: host.now() })
+    return eraseOffline(host, subject)
   },
   async start(host, chosen) {
     const strict = chosen.mode === 'strict'
@@ -101,4 +107,18 @@ function metrics(host: Host, recorder: Recorder): void {
   host.metrics.gauge('audit_behind', 'Rows that the audit trail has not taken yet.', () => recorder.status?.behind ?? 0)
   host.metrics.gauge('audit_dropped', 'Records that were dropped because too many waited.', () => recorder.dropped)
   host.metrics.gauge('audit_broken', 'Whether the audit trail cannot be written.', () => (recorder.problem ? 1 : 0))
+}
+
+/** While the module is off nothing else writes its file; the erasure is told to whoever switches it on by core's own record. */
+async function eraseOffline(host: Host, { exchange, principal, user, endUser }: Subject): Promise<number> {
+  await host.tables.run('secureDelete')
+  const nulls = {
+    exchange: exchange ?? null,
+    principal: principal ?? null,
+    user: user ?? null,
+    endUser: endUser ?? null,
+  }
+  const { changes } = await host.tables.run('dropSaltsOf', nulls)
+  await host.tables.run('emptyLog')
+  return changes
 }

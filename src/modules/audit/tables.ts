@@ -66,10 +66,13 @@ export const tables: TablesDefinition = {
       AND leaf < ? ORDER BY seq DESC LIMIT 1`,
     organizations: 'SELECT organization FROM trees WHERE id > 0 ORDER BY id',
     leaves: 'SELECT leaf, record FROM records WHERE tree = ? AND leaf >= ? AND leaf < ? ORDER BY leaf LIMIT 1000',
-    ofExchange: 'SELECT seq, kind, record FROM records WHERE exchange = ? ORDER BY seq',
-    ofSubject: `SELECT seq, record FROM records WHERE kind = 'exchange' AND seq IN (SELECT seq FROM salts)
-      AND record ->> '$.principal' = coalesce(?, record ->> '$.principal')
-      AND (? IS NULL OR record ->> '$.user' = ?) AND (? IS NULL OR record ->> '$.endUser' = ?)`,
+    saltsOf: `SELECT seq FROM records WHERE seq IN (SELECT seq FROM salts) AND kind = 'exchange'
+      AND (?1 IS NULL OR exchange = ?1) AND (?2 IS NULL OR record ->> '$.principal' = ?2)
+      AND (?3 IS NULL OR record ->> '$.user' = ?3) AND (?4 IS NULL OR record ->> '$.endUser' = ?4) ORDER BY seq`,
+    dropSaltsOf: `DELETE FROM salts WHERE seq IN (SELECT seq FROM records WHERE seq IN (SELECT seq FROM salts)
+      AND kind = 'exchange' AND (:exchange IS NULL OR exchange = :exchange)
+      AND (:principal IS NULL OR record ->> '$.principal' = :principal)
+      AND (:user IS NULL OR record ->> '$.user' = :user) AND (:endUser IS NULL OR record ->> '$.endUser' = :endUser))`,
     // Filters are bound; one that is absent is NULL and lets everything pass.
     list: `SELECT seq, record FROM records
       WHERE seq < coalesce(:before, 9e15) AND at BETWEEN coalesce(:since, 0) AND coalesce(:until, 9e15)

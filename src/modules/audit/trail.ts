@@ -4,6 +4,7 @@
  * delays a leaf and neither loses nor doubles it. A log that is shorter than an anchor, or another one, is not extended.
  */
 import { randomBytes } from 'node:crypto'
+import type { Subject } from '../../core/module.ts'
 import { type Bench, type BenchStatement, CORE_SOURCES, type CoreSource } from '../../core/program.ts'
 import type { JsonObject } from '../../core/request.ts'
 import { canonical } from './canonical.ts'
@@ -17,6 +18,8 @@ import { TiledTree } from './tiles.ts'
 const CHECKPOINT_RECORDS = 1_000
 const CHECKPOINT_MS = 10_000
 const ROWS_PER_STEP = 1_000
+/** Records that a record of an erasure names. */
+const MOST_NAMED = 1_000
 /** Trees whose right edge is in memory. */
 const MOST_TREES = 256
 
@@ -43,14 +46,6 @@ export interface Step extends Status {
   readonly more: boolean
 }
 
-export interface Subject {
-  readonly exchange?: string
-  readonly principal?: string
-  readonly user?: string
-  readonly endUser?: string
-  readonly actor: string
-  readonly now: number
-}
 export interface Kept {
   readonly note: string
   readonly where: string
@@ -195,24 +190,19 @@ export class Trail {
   }
 
   /** Forgets the salts of a subject's commitments, on the disk as well: what they were about can be proven no more. */
-  erase({ exchange, principal, user, endUser, actor, now }: Subject): number {
-    const seqs: number[] =
-      exchange !== undefined
-        ? this.#statement('ofExchange')
-            .all(exchange)
-            .map((row) => row.seq as number)
-        : this.#statement('ofSubject')
-            .all(principal ?? null, user ?? null, user ?? null, endUser ?? null, endUser ?? null)
-            .map((row) => row.seq as number)
-    const salted = seqs.filter((seq) => this.#statement('salt').get(seq) !== undefined)
-    if (salted.length === 0) return 0
-    const facts = { actor, action: 'audit.erase', records: salted.map(String).slice(0, 10_000) }
+  erase({ exchange, principal, user, endUser, actor, now }: Subject & { readonly now: number }): number {
+    const values = [exchange, principal, user, endUser].map((value) => value ?? null)
+    const seqs = this.#statement('saltsOf')
+      .all(...values)
+      .map((row) => row.seq as number)
+    if (seqs.length === 0) return 0
+    const facts = { actor, action: 'audit.erase', records: seqs.slice(0, MOST_NAMED).map(String), count: seqs.length }
     this.#commit(() => {
-      for (const seq of salted) this.#run('dropSalt', seq)
+      for (const seq of seqs) this.#run('dropSalt', seq)
       this.#add({ at: now, kind: 'audit', facts })
     })
     this.#statement('emptyLog').all()
-    return salted.length
+    return seqs.length
   }
 
   get published(): Published | undefined {

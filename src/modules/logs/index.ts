@@ -38,6 +38,18 @@ export default defineModule({
   settings,
   tables,
   admin,
+  /** The bodies; that there was an exchange, and what it cost, stays. */
+  async erase(host, { exchange, principal, user, endUser }) {
+    // The log does not know users: what is narrower than it can tell must not take others' with it.
+    if (exchange === undefined && (user !== undefined || endUser !== undefined)) return 0
+    await host.tables.run('secureDelete')
+    const { changes } = await host.tables.run('eraseBodies', {
+      exchange: exchange ?? null,
+      principal: principal ?? null,
+    })
+    await host.tables.run('emptyLog')
+    return changes
+  },
   start(host, chosen) {
     const entries = host.tables.journal('add')
     const bodies = host.tables.journal('addBody')

@@ -47,6 +47,10 @@ export const tables: TablesDefinition = {
       ORDER BY id DESC LIMIT :limit`,
     one: 'SELECT * FROM exchanges WHERE request_id = :request_id ORDER BY id DESC LIMIT 1',
     body: 'SELECT request, reply FROM bodies WHERE request_id = :request_id ORDER BY id DESC LIMIT 1',
+    secureDelete: 'PRAGMA secure_delete = ON',
+    emptyLog: 'PRAGMA wal_checkpoint(TRUNCATE)',
+    eraseBodies: `DELETE FROM bodies WHERE request_id IN (SELECT request_id FROM exchanges
+        WHERE (:exchange IS NULL OR request_id = :exchange) AND (:principal IS NULL OR principal = :principal))`,
     forgetExchanges:
       'DELETE FROM exchanges WHERE id IN (SELECT id FROM exchanges WHERE at < :before ORDER BY at LIMIT 5000)',
     forgetBodies: 'DELETE FROM bodies WHERE id IN (SELECT id FROM bodies WHERE at < :before ORDER BY at LIMIT 1000)',
