@@ -159,21 +159,33 @@ function restart(dataDir: string, reason: string): void {
   })()
   try {
     const keyFile = join(dataDir, 'audit.key')
-    const kept = existsSync(keyFile) ? (JSON.parse(readFileSync(keyFile, 'utf8')) as Record<string, string>) : {}
+    const former = { ...formerLog(dataDir), reason, at: new Date().toISOString() }
     const aside = join(dataDir, `audit-replaced-${Date.now()}`)
     mkdirSync(aside, { mode: 0o700 })
     for (const name of ['audit.db', 'audit.db-wal', 'audit.db-shm', 'audit.key']) {
       if (existsSync(join(dataDir, name))) renameSync(join(dataDir, name), join(aside, name))
     }
-    const former = {
-      origin: kept.origin ?? '',
-      reason,
-      at: new Date().toISOString(),
-      ...(kept.checkpoint === undefined ? {} : { checkpoint: kept.checkpoint }),
-    }
     writeFileSync(keyFile, JSON.stringify({ former }), { mode: 0o600, flush: true })
     console.log(`the trail that was there is in ${aside}; the next start begins another`)
   } finally {
     lock.release()
+  }
+}
+
+/** What the log was called and signed last, from its file, or from its key file if that is all there is. */
+function formerLog(dataDir: string): { origin: string; checkpoint?: string } {
+  const keyFile = join(dataDir, 'audit.key')
+  const kept = existsSync(keyFile) ? (JSON.parse(readFileSync(keyFile, 'utf8')) as Record<string, string>) : {}
+  const path = join(dataDir, 'audit.db')
+  if (!existsSync(path))
+    return { origin: kept.origin ?? '', ...(kept.checkpoint ? { checkpoint: kept.checkpoint } : {}) }
+  const db = new DatabaseSync(path, { readOnly: true })
+  try {
+    const statement = (name: string) => db.prepare(tables.statements[name] as string)
+    const origin = (statement('fact').get('origin')?.value as string | undefined) ?? kept.origin ?? ''
+    const note = kept.checkpoint ?? (statement('newestCheckpoint').get()?.note as string | undefined)
+    return { origin, ...(note === undefined ? {} : { checkpoint: note }) }
+  } finally {
+    db.close()
   }
 }

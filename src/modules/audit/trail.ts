@@ -242,7 +242,8 @@ export class Trail {
       this.#run('setFact', 'origin', name)
       this.#run('addKey', now, 0, epochs.signer.verifier.text)
       if (kept.former) {
-        this.#add({ at: now, kind: 'audit', facts: { actor: 'system', action: 'audit.continue', ...kept.former } })
+        const { reason, ...former } = kept.former
+        this.#add({ at: now, kind: 'audit', facts: { actor: 'system', action: 'audit.continue', reason, former } })
         this.#run('setFact', 'former', kept.former.origin)
       }
     })
