@@ -33,6 +33,10 @@ interface SourceProvider {
 interface Own {
   date: string
   derived: { bucket: Bucket; times: number; of: Bucket; where: Bucket; model: MatchRule }[]
+  /** What a service tier costs of the listed rates. */
+  tiers: { catalogs: string[]; model?: MatchRule; shares: Record<string, string> }[]
+  /** Fees for tools of the vendor's own that the source lacks, in dollars each. */
+  fees: { catalog: string; model: MatchRule; perCall: Record<string, string> }[]
   free: { catalog?: string; model: MatchRule }[]
   hidden: { catalog: string; model: MatchRule }[]
   makes: Record<string, MatchRule>
@@ -133,15 +137,39 @@ function priceEntry(source: Record<string, SourceRate>, own: Own, name: string):
   }
 }
 
+/** Shares of service tiers, and fees: the first rule that fits says each. */
+function besideRates(catalog: string, name: string, own: Own) {
+  const shares: Record<string, number> = {}
+  for (const rule of own.tiers) {
+    if (!rule.catalogs.includes(catalog) || (rule.model && !matches(rule.model, name))) continue
+    for (const [tier, share] of Object.entries(rule.shares)) shares[tier] ??= safe(nanos(Number(share)) / 100_000n)
+  }
+  const perCall: Record<string, number> = {}
+  for (const rule of own.fees) {
+    if (rule.catalog !== catalog || !matches(rule.model, name)) continue
+    for (const [call, dollars] of Object.entries(rule.perCall)) perCall[call] ??= safe(nanos(Number(dollars)))
+  }
+  return {
+    tiers: Object.keys(shares).length > 0 ? { serviceTiers: shares } : {},
+    ...(Object.keys(perCall).length > 0 ? { perCall } : {}),
+  }
+}
+
 function priceEntries(catalog: string, model: SourceModel, own: Own): PriceEntry[] | undefined {
   const conditional: SourcePrice[] = Array.isArray(model.prices) ? model.prices : [{ prices: model.prices }]
   const name = model.id.toLowerCase()
   const free = own.free.some((rule) => (rule.catalog ?? catalog) === catalog && matches(rule.model, name))
   const entries: PriceEntry[] = []
   let last = ''
+  const beside = besideRates(catalog, name, own)
   for (const { prices, constraint } of conditional) {
     const stated = priceEntry(prices, own, name)
-    const entry = stated ?? (free ? { rates: { input: 0, output: 0 } } : undefined)
+    const listed = stated ?? (free ? { rates: { input: 0, output: 0 } } : undefined)
+    const entry = listed && {
+      ...listed,
+      ...beside.tiers,
+      ...(beside.perCall ? { perCall: { ...beside.perCall, ...listed.perCall } } : {}),
+    }
     if (!entry) return undefined
     if (constraint?.type === 'start_date' && constraint.start_date) {
       if (constraint.start_date <= last) throw new Error(`${catalog}/${model.id}: dates do not ascend`)

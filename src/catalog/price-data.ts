@@ -24,6 +24,8 @@ export interface PriceEntry {
   readonly window?: readonly [from: string, to: string]
   readonly rates: RateData
   readonly tiers?: readonly { readonly above: number; readonly rates: RateData }[]
+  /** Ten-thousandths of the token rates, by service tier. */
+  readonly serviceTiers?: Readonly<Record<string, number>>
   readonly perCall?: Readonly<Record<string, number>>
   readonly perRequest?: number
 }

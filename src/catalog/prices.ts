@@ -146,12 +146,16 @@ function priceFrom(entry: PriceEntry, version: string): Price {
     ...(entry.tiers && {
       tiers: entry.tiers.map((tier) => ({ aboveInputTokens: tier.above, rates: ratesFrom(tier.rates) })),
     }),
+    ...(entry.serviceTiers && { serviceTiers: inBigInts(entry.serviceTiers) }),
     ...(entry.perCall && {
-      perCall: Object.fromEntries(Object.entries(entry.perCall).map(([name, nanos]) => [name, BigInt(nanos)])),
+      perCall: inBigInts(entry.perCall),
     }),
     ...(entry.perRequest !== undefined && { perRequest: BigInt(entry.perRequest) }),
   }
 }
+
+const inBigInts = (numbers: Readonly<Record<string, number>>): Record<string, bigint> =>
+  Object.fromEntries(Object.entries(numbers).map(([name, n]) => [name, BigInt(n)]))
 
 function ratesFrom(data: RateData): Rates {
   const rates: Partial<Record<Bucket, bigint>> = {}

@@ -1,9 +1,9 @@
 /** What a call to a target costs at an instant, compiled once a snapshot from the configuration and the catalog. */
 import type { Catalog } from './catalog.ts'
 import type { Target } from './exchange.ts'
-import { parseDollars } from './money.ts'
+import { NANOS_PER_DOLLAR, parseDollars } from './money.ts'
 import type { Configuration, PriceConfiguration } from './store.ts'
-import type { Bucket, Price, Rates } from './usage.ts'
+import { type Price, type Rates, WHOLE_SHARE } from './usage.ts'
 
 export interface Prices {
   /** Undefined: nobody knows. A price of zero is a price. */
@@ -36,19 +36,25 @@ export function compilePrices(configuration: Configuration, catalog: Catalog): P
 }
 
 function compilePrice(name: string, index: number, entry: PriceConfiguration): { from: number; price: Price } {
-  const rates: Partial<Record<Bucket, bigint>> = {}
-  for (const [bucket, dollars] of Object.entries(entry.rates)) rates[bucket as Bucket] = parseDollars(dollars)
   const perCall = entry.perCall && mapValues(entry.perCall, parseDollars)
   return {
     from: entry.from === undefined ? Number.NEGATIVE_INFINITY : Date.parse(entry.from),
     price: {
       version: `override:${name}@${entry.from ?? index}`,
-      rates: rates as Rates,
+      rates: ratesOf(entry.rates),
+      ...(entry.tiers
+        ? { tiers: entry.tiers.map((t) => ({ aboveInputTokens: t.aboveInputTokens, rates: ratesOf(t.rates) })) }
+        : {}),
+      ...(entry.serviceTiers ? { serviceTiers: mapValues(entry.serviceTiers, shareOf) } : {}),
       ...(entry.perRequest === undefined ? {} : { perRequest: parseDollars(entry.perRequest) }),
       ...(perCall ? { perCall } : {}),
     },
   }
 }
+
+const ratesOf = (dollars: Readonly<Record<string, string>>): Rates => mapValues(dollars, parseDollars) as Rates
+/** `0.5` → 5,000 ten-thousandths. */
+const shareOf = (multiple: string): bigint => (parseDollars(multiple) * WHOLE_SHARE) / NANOS_PER_DOLLAR
 
 const mapValues = <A, B>(from: Readonly<Record<string, A>>, f: (a: A) => B): Record<string, B> =>
   Object.fromEntries(Object.entries(from).map(([k, v]) => [k, f(v)]))

@@ -249,6 +249,9 @@ export interface AliasConfiguration {
 export interface PriceConfiguration {
   readonly from?: string
   readonly rates: Readonly<Record<string, string>>
+  readonly tiers?: readonly { readonly aboveInputTokens: number; readonly rates: Readonly<Record<string, string>> }[]
+  /** Multiples of the token rates, as decimal text: `0.5`. */
+  readonly serviceTiers?: Readonly<Record<string, string>>
   readonly perRequest?: string
   readonly perCall?: Readonly<Record<string, string>>
 }

@@ -27,6 +27,8 @@ export interface Usage extends Readonly<Partial<Record<Bucket, number>>> {
   readonly source: UsageSource
   /** Calls of the provider's own tools that carry a fee of their own, by the price's name for them. */
   readonly calls?: Readonly<Record<string, number>>
+  /** How the vendor says that it served the call, where that changes the price: `flex`, `priority`, `batch`… */
+  readonly serviceTier?: string
 }
 
 export const NO_USAGE: Usage = { source: 'none' }
@@ -45,6 +47,15 @@ export function tokenCount(value: unknown): number {
   return value > MOST_TOKENS ? MOST_TOKENS : Math.round(value)
 }
 
+/** Tiers that everybody gets: they change no price. */
+const USUAL_TIERS: ReadonlySet<string> = new Set(['', 'default', 'auto', 'standard', 'on_demand'])
+/** A service tier as a vendor reported it, where it says something. */
+export function serviceTierOf(value: unknown): { readonly serviceTier?: string } {
+  if (typeof value !== 'string' || !/^[a-z][a-z0-9_-]{0,31}$/i.test(value)) return {}
+  const tier = value.toLowerCase()
+  return USUAL_TIERS.has(tier) ? {} : { serviceTier: tier }
+}
+
 /** What a bucket costs: nano-dollars per million tokens. */
 export type Rates = Readonly<Partial<Record<Bucket, bigint>>>
 
@@ -54,6 +65,8 @@ export interface Price {
   readonly rates: Rates
   /** Other rates for the whole request once its input exceeds a threshold; the highest that fits applies. */
   readonly tiers?: readonly { readonly aboveInputTokens: number; readonly rates: Rates }[]
+  /** Ten-thousandths of the rates for tokens, by the service tier that served the call; any other pays them whole. */
+  readonly serviceTiers?: Readonly<Record<string, bigint>>
   /** Nano-dollars per call of a provider's own tool. */
   readonly perCall?: Readonly<Record<string, bigint>>
   /** Nano-dollars per request. */
@@ -96,6 +109,8 @@ function rateOf(rates: Rates, base: Rates, bucket: Bucket): bigint {
   return 0n
 }
 
+export const WHOLE_SHARE = 10_000n
+
 /** Nano-dollars, rounded once, half away from zero. */
 export function costOf(usage: Usage, price: Price): NanoUsd {
   let rates = price.rates
@@ -114,7 +129,11 @@ export function costOf(usage: Usage, price: Price): NanoUsd {
     const tokens = usage[bucket]
     if (tokens) millionths += BigInt(tokens) * rateOf(rates, price.rates, bucket)
   }
-  let cost = divideRounded(millionths, 1_000_000n)
+  const share = usage.serviceTier === undefined ? undefined : price.serviceTiers?.[usage.serviceTier]
+  let cost =
+    share === undefined
+      ? divideRounded(millionths, 1_000_000n)
+      : divideRounded(millionths * share, 1_000_000n * WHOLE_SHARE)
   if (price.perRequest) cost += price.perRequest
   if (usage.calls && price.perCall) {
     for (const [name, count] of Object.entries(usage.calls)) cost += BigInt(count) * (price.perCall[name] ?? 0n)
@@ -125,7 +144,11 @@ export function costOf(usage: Usage, price: Price): NanoUsd {
 export function addUsage(a: Usage, b: Usage): Usage {
   if (a.source === 'none') return b
   if (b.source === 'none') return a
-  const sum: Partial<Record<Bucket, number>> & { source: UsageSource; calls?: Record<string, number> } = {
+  const sum: Partial<Record<Bucket, number>> & {
+    source: UsageSource
+    calls?: Record<string, number>
+    serviceTier?: string
+  } = {
     source: a.source === 'provider' && b.source === 'provider' ? 'provider' : 'estimated',
   }
   for (const bucket of BUCKETS) {
@@ -137,6 +160,8 @@ export function addUsage(a: Usage, b: Usage): Usage {
     for (const [name, count] of Object.entries(b.calls ?? {})) calls[name] = (calls[name] ?? 0) + count
     sum.calls = calls
   }
+  const serviceTier = b.serviceTier ?? a.serviceTier
+  if (serviceTier !== undefined) sum.serviceTier = serviceTier
   return sum
 }
 

@@ -3,7 +3,7 @@
  * `output_tokens` includes thinking; in a stream the figures are running totals, and later ones replace earlier ones.
  */
 import type { JsonObject, JsonValue } from '../../core/request.ts'
-import { type Bucket, tokenCount, type Usage } from '../../core/usage.ts'
+import { type Bucket, serviceTierOf, tokenCount, type Usage } from '../../core/usage.ts'
 import { isEmpty, isObject, listOf, objectOf } from './vocabulary.ts'
 
 /** A later report over an earlier one. Some servers send 0 or null in the later one for what they do not repeat. */
@@ -34,7 +34,7 @@ export function usageOf(raw: JsonObject | undefined): Usage | undefined {
     const tool = /^(\w+)_requests$/.exec(name)?.[1]
     if (tool !== undefined && tokenCount(count) > 0) calls[tool] = tokenCount(count)
   }
-  return { source: 'provider', ...buckets, ...(isEmpty(calls) ? {} : { calls }) }
+  return { source: 'provider', ...buckets, ...(isEmpty(calls) ? {} : { calls }), ...serviceTierOf(raw.service_tier) }
 }
 
 function addBuckets(buckets: Partial<Record<Bucket, number>>, raw: JsonObject): void {

@@ -9,7 +9,7 @@ import type { JsonObject, JsonValue, ModelRequest } from '../../core/request.ts'
 import { originalNames } from '../../core/tool-names.ts'
 import { bornInside } from './errors.ts'
 import { PartialArguments } from './partial-arguments.ts'
-import { COUNTED, usageOf } from './usage.ts'
+import { COUNTED, noteSearches, usageOf, withSearches } from './usage.ts'
 import {
   asRest,
   callId,
@@ -41,6 +41,7 @@ interface Choice {
 export class ReplyReader implements StreamReader {
   readonly #choices = new Map<number, Choice>()
   readonly #names: ReadonlyMap<string, string>
+  readonly #searches = new Set<string>()
   #started = false
   #parts = 0
   #ids = 0
@@ -129,7 +130,9 @@ export class ReplyReader implements StreamReader {
 
     for (const candidate of listOf(candidates)) if (isObject(candidate)) this.#candidate(candidate, events)
 
-    const usage = usageOf(usageMetadata)
+    noteSearches(chunk, this.#searches)
+    const tokens = usageOf(usageMetadata)
+    const usage = tokens && withSearches(tokens, this.#searches)
     const counted = usage ? JSON.stringify(usage) : ''
     if (usage && counted !== this.#usage) events.push({ type: 'usage-report', usage })
     this.#usage = counted

@@ -68,6 +68,20 @@ export function usageOf(metadata: JsonValue | undefined): Usage | undefined {
   }
 }
 
+/** The searches that a chunk says were made, added to those of the chunks before. Empty ones are not billed. */
+export function noteSearches(chunk: JsonObject, searches: Set<string>): void {
+  for (const candidate of listOf(chunk.candidates)) {
+    const grounding = isObject(candidate) ? candidate.groundingMetadata : undefined
+    for (const query of listOf(isObject(grounding) ? grounding.webSearchQueries : undefined)) {
+      if (typeof query === 'string' && query !== '') searches.add(query)
+    }
+  }
+}
+
+/** Google bills older models by the prompt that was grounded and newer ones by the search: the price knows which. */
+export const withSearches = (usage: Usage, { size }: ReadonlySet<string>): Usage =>
+  size === 0 ? usage : { ...usage, calls: { web_search: size, grounded_prompt: 1 } }
+
 export function usageMetadata(usage: Usage): JsonObject {
   const { cacheRead = 0, reasoning = 0, imageInput = 0, audioInput = 0, imageOutput = 0, audioOutput = 0 } = usage
   const textInput = (usage.input ?? 0) + cacheRead + (usage.cacheWrite5m ?? 0) + (usage.cacheWrite1h ?? 0)

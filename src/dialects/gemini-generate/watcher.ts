@@ -10,12 +10,12 @@ import type { Usage } from '../../core/usage.ts'
 import { sseData } from '../../wire/sse.ts'
 import { bornInside } from './errors.ts'
 import { ReplyReader } from './reader.ts'
-import { usageOf } from './usage.ts'
+import { noteSearches, usageOf, withSearches } from './usage.ts'
 import { camelKeys, finishOf, isObject, listOf, numberOf, objectOf, stringOf } from './vocabulary.ts'
 
 /** Ends, errors and the rarer kinds of parts: their chunks are parsed. Inside a text, quotes would be escaped. */
 const SPECIAL =
-  /"(?:finishReason|blockReason|error|functionCall|inlineData|fileData|executableCode|codeExecutionResult|toolCall)"/
+  /"(?:finishReason|blockReason|error|functionCall|inlineData|fileData|executableCode|codeExecutionResult|toolCall|groundingMetadata)"/
 const USAGE = '"usageMetadata"'
 const TEXT = '"text"'
 const QUOTE = 0x22
@@ -30,6 +30,7 @@ class Facts implements ReplyFacts {
   complete = false
   error?: GatewayError
   kept: Buffer | undefined
+  readonly searches = new Set<string>()
   #usage: Usage | undefined
 
   /** Absent until a chunk counted something; an accessor's type cannot say so. */
@@ -39,7 +40,7 @@ class Facts implements ReplyFacts {
       this.kept = undefined
       this.#usage = usageOf(objectOf(chunk).usageMetadata) ?? this.#usage
     }
-    return this.#usage as Usage
+    return (this.#usage && withSearches(this.#usage, this.searches)) as Usage
   }
   set usage(usage: Usage) {
     this.kept = undefined
@@ -84,6 +85,7 @@ export class GeminiWatcher implements Watcher {
     const model = stringOf(chunk.modelVersion)
     if (id !== undefined) facts.id = id
     if (model !== undefined) facts.model = model
+    noteSearches(chunk, facts.searches)
     const usage = usageOf(chunk.usageMetadata)
     if (usage) facts.usage = usage
     for (const candidate of listOf(chunk.candidates)) if (isObject(candidate)) this.#candidate(candidate, frame)

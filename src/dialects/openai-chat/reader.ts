@@ -10,7 +10,7 @@ import { originalNames } from '../../core/tool-names.ts'
 import { bornInside } from './errors.ts'
 import { textOfDetails, thinkingText } from './reasoning.ts'
 import { Calls } from './tool-calls.ts'
-import { usageIn, usageOf } from './usage.ts'
+import { usageIn, usageWithTier } from './usage.ts'
 import {
   asRest,
   FINISH_NAMES,
@@ -115,7 +115,7 @@ export class ReplyReader implements StreamReader {
     this.#head(value, choices.length > 0 || usage !== undefined, events)
     for (const [i, choice] of choices.entries()) if (isObject(choice)) this.#choice(choice, i, events)
     const counted = usage ? JSON.stringify(usage) : ''
-    const buckets = usageOf(usage)
+    const buckets = usage && usageWithTier(value)
     if (usage && buckets && counted !== this.#usage) {
       this.#usage = counted
       events.push({ type: 'annotation', rest: { [ID]: { usage } } }, { type: 'usage-report', usage: buckets })

@@ -3,7 +3,7 @@
  * imitators count reasoning beside the completion, and many report cached tokens under names of their own.
  */
 import type { JsonObject, JsonValue } from '../../core/request.ts'
-import { inputTokens, outputTokens, tokenCount, type Usage } from '../../core/usage.ts'
+import { inputTokens, outputTokens, serviceTierOf, tokenCount, type Usage } from '../../core/usage.ts'
 import { isObject, listOf, objectOf } from './vocabulary.ts'
 
 const isCount = (value: JsonValue | undefined): boolean => typeof value === 'number'
@@ -14,6 +14,12 @@ export function usageIn(reply: JsonObject): JsonObject | undefined {
     if (isObject(found) && usageOf(found)) return found
   }
   return undefined
+}
+
+/** With the tier that served it, which stands beside the counts: it is priced by (A24). */
+export function usageWithTier(reply: JsonObject): Usage | undefined {
+  const usage = usageOf(usageIn(reply))
+  return usage && { ...usage, ...serviceTierOf(reply.service_tier) }
 }
 
 /** Undefined where nothing was counted. */

@@ -9,7 +9,7 @@ import type { JsonObject, JsonValue } from '../../core/request.ts'
 import { isComment, sseData } from '../../wire/sse.ts'
 import { bornInside } from './errors.ts'
 import { type Probe, probeFor, scan } from './scan.ts'
-import { usageIn, usageOf } from './usage.ts'
+import { usageWithTier } from './usage.ts'
 import { finishOf, isEmpty, isObject, listOf, objectOf, said, without, wordOf } from './vocabulary.ts'
 
 /** The keys of a format's texts, and what is looked for: at first, and once a call was seen. */
@@ -108,8 +108,7 @@ export class ChatWatcher implements Watcher {
       this.#finished.set(index, reason)
       this.#settle(false)
     }
-    const counted = usageIn(chunk)
-    const usage = usageOf(counted)
+    const usage = usageWithTier(chunk)
     if (usage) {
       facts.usage = usage
       isFinal ||= choices.length === 0 || (this.#finished.size > 0 && !hasContent)
@@ -178,7 +177,7 @@ export function factsOf(body: JsonValue): ReplyFacts {
   }
   const id = wordOf(body.id)
   const model = wordOf(body.model)
-  const usage = usageOf(usageIn(body))
+  const usage = usageWithTier(body)
   if (id !== undefined) facts.id = id
   if (model !== undefined) facts.model = model
   if (usage) facts.usage = usage

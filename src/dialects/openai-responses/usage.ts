@@ -3,7 +3,7 @@
  * read off the output (A25).
  */
 import type { JsonObject } from '../../core/request.ts'
-import { inputTokens, outputTokens, type Usage } from '../../core/usage.ts'
+import { inputTokens, outputTokens, serviceTierOf, type Usage } from '../../core/usage.ts'
 import { usageOf as countsOf, isEmpty, listOf, objectOf } from '../openai-chat/index.ts'
 
 /** Undefined where nothing was counted. */
@@ -16,7 +16,7 @@ export function usageOf(response: JsonObject): Usage | undefined {
     if (name === undefined || !isBilled(objectOf(item))) continue
     calls[name] = (calls[name] ?? 0) + 1
   }
-  return { ...counts, ...(isEmpty(calls) ? {} : { calls }) }
+  return { ...counts, ...(isEmpty(calls) ? {} : { calls }), ...serviceTierOf(response.service_tier) }
 }
 
 /** Opening a page that a search found, and looking for words in it, is no search. */

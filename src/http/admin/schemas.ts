@@ -170,13 +170,32 @@ export const Alias = Type.Object(
   },
   closed,
 )
+const Rates = Type.Object(Object.fromEntries(BUCKETS.map((bucket) => [bucket, Type.Optional(dollars)])), {
+  ...closed,
+  description: 'Dollars per million tokens.',
+})
 export const Price = Type.Object(
   {
     from: Type.Optional(Type.String({ pattern: '^\\d{4}-\\d{2}-\\d{2}(T[\\d:.]+Z)?$' })),
-    rates: Type.Object(Object.fromEntries(BUCKETS.map((bucket) => [bucket, Type.Optional(dollars)])), {
-      ...closed,
-      description: 'Dollars per million tokens.',
-    }),
+    rates: Rates,
+    tiers: Type.Optional(
+      Type.Array(
+        Type.Object(
+          { aboveInputTokens: Type.Integer({ minimum: 0, maximum: 1_000_000_000 }), rates: Rates },
+          { ...closed, description: 'Other rates for all of a request whose input exceeds this.' },
+        ),
+        { maxItems: 20 },
+      ),
+    ),
+    serviceTiers: Type.Optional(
+      Type.Record(
+        Type.String({ pattern: '^[a-z][a-z0-9_-]{0,31}$' }),
+        Type.String({ pattern: '^\\d{1,3}(\\.\\d{1,4})?$' }),
+        {
+          description: 'What calls that the provider served at such a tier pay of the rates, e.g. `{"flex": "0.5"}`.',
+        },
+      ),
+    ),
     perRequest: Type.Optional(dollars),
     perCall: Type.Optional(Type.Record(Type.String(), dollars)),
   },

@@ -16,8 +16,8 @@ const INSERT_CLOSED = `
   INSERT INTO ledger (kind, attempt, at, exchange, revision, principal, organization, team, user, end_user, tags, model,
     upstream, provider, upstream_model, input, cache_read, cache_write_5m, cache_write_1h, output, reasoning, image_input, image_output,
     audio_input, audio_output, calls, usage_source, cost, price_version, outcome, status, reason, served_model,
-    upstream_request_id)
-  VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    upstream_request_id, service_tier)
+  VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
   ON CONFLICT DO NOTHING`
 const INSERT_HIT = `
   INSERT INTO ledger (kind, attempt, at, exchange, revision, principal, organization, team, user, end_user, tags, model,
@@ -203,6 +203,7 @@ export class LedgerFile {
           r.reason ?? null,
           r.servedModel ?? null,
           r.upstreamRequestId ?? null,
+          u.serviceTier ?? null,
         )
       }
       case 'hit': {

@@ -38,6 +38,7 @@ export interface LedgerColumns extends TokenColumns {
   readonly upstream_model: string
   readonly held: bigint | null
   readonly calls: string | null
+  readonly service_tier: string | null
   readonly cost: bigint | null
   readonly price_version: string | null
   readonly usage_source: UsageSource | null
@@ -52,8 +53,12 @@ export interface LedgerTables {
   readonly ledger: LedgerColumns
 }
 
-export function usageOf(row: Pick<LedgerColumns, TokenColumn | 'calls' | 'usage_source'>): Usage {
-  const usage: Partial<Record<Bucket, number>> & { source: UsageSource; calls?: Record<string, number> } = {
+export function usageOf(row: Pick<LedgerColumns, TokenColumn | 'calls' | 'service_tier' | 'usage_source'>): Usage {
+  const usage: Partial<Record<Bucket, number>> & {
+    source: UsageSource
+    calls?: Record<string, number>
+    serviceTier?: string
+  } = {
     source: row.usage_source ?? 'none',
   }
   for (const bucket of BUCKETS) {
@@ -61,5 +66,6 @@ export function usageOf(row: Pick<LedgerColumns, TokenColumn | 'calls' | 'usage_
     if (tokens !== null) usage[bucket] = Number(tokens)
   }
   if (row.calls !== null) usage.calls = JSON.parse(row.calls) as Record<string, number>
+  if (row.service_tier !== null) usage.serviceTier = row.service_tier
   return usage
 }

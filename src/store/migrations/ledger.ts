@@ -57,4 +57,6 @@ export const LEDGER_MIGRATIONS: readonly string[] = [
    ) STRICT;`,
   // A JSON array of names, sorted.
   'ALTER TABLE ledger ADD COLUMN tags TEXT',
+  // How the vendor served it, where that changes the price.
+  'ALTER TABLE ledger ADD COLUMN service_tier TEXT',
 ]
