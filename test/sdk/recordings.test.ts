@@ -8,6 +8,7 @@ import type { ReplyEvent } from '../../src/core/reply.ts'
 import type { JsonObject } from '../../src/core/request.ts'
 import { inputTokens, outputTokens } from '../../src/core/usage.ts'
 import { dialects } from '../../src/dialects/index.ts'
+import { AwsEventFramer } from '../../src/wire/aws/events.ts'
 import {
   collect,
   noRecordings,
@@ -20,6 +21,7 @@ import {
   writtenStream,
 } from '../replay/replay.ts'
 import { assertStream } from '../streams/index.ts'
+import { converseMessages } from '../upstream/aws-events.ts'
 import { PARSERS, type Parser, type Seen } from './parsers.ts'
 
 const dialectOf = (id: string) => {
@@ -52,6 +54,8 @@ const SOURCES: readonly (readonly [dialect: string, found: readonly Recording[]]
   ['openai-responses', [...recordings('*/responses/*'), ...recordings('azure/*').filter((each) => !isChat(each))]],
   ['anthropic-messages', recordings('anthropic/*')],
   ['gemini-generate', recordings('google/*')],
+  ['bedrock-converse', recordings('amazon-bedrock/*')],
+  ['cohere-chat', recordings('cohere/*')],
 ]
 
 /**
@@ -69,6 +73,10 @@ const CANNOT: Readonly<Record<string, readonly ('order' | 'redacted reasoning' |
 function eventsOf(id: string, recording: Recording): readonly ReplyEvent[] {
   const dialect = dialectOf(id)
   if (recording.kind === 'body') return readBody(dialect, recording.text)
+  if (id === 'bedrock-converse') {
+    const bytes = Buffer.concat(converseMessages(recording.payloads))
+    return readStream(dialect, [bytes], new AwsEventFramer('named', 'test'))
+  }
   const event = (payload: string): string | undefined => /^\{"type":"([^"]+)"/.exec(payload)?.[1]
   const last = id === 'openai-chat' ? { last: '[DONE]' } : {}
   const named = id === 'anthropic-messages' || id === 'openai-responses' ? { event } : {}
@@ -104,7 +112,7 @@ function expected(events: readonly ReplyEvent[], parser: Parser): Seen {
 suite('recordings through the official SDKs', { skip: noRecordings }, () => {
   test('there are many', () => {
     const count = SOURCES.reduce((sum, [, found]) => sum + found.filter(isAnswer).length, 0)
-    assert.ok(count >= 135, `${count}`)
+    assert.ok(count >= 160, `${count}`)
   })
 
   for (const [source, found] of SOURCES) {

@@ -54,7 +54,10 @@ export class ResponseWatcher implements Watcher {
       const { response } = value
       const id = wordOf(response.id)
       const model = wordOf(response.model)
-      if (id !== undefined) facts.id = id
+      if (id !== undefined && facts.id === undefined) {
+        facts.id = id
+        if (response.store !== false) facts.made = [{ id, kind: 'response' }]
+      }
       if (model !== undefined) facts.model = model
       if (!ENDED.test(type)) return
       const usage = usageOf(response)
@@ -92,7 +95,10 @@ export function factsOf(body: JsonValue): ReplyFacts {
   const id = wordOf(body.id)
   const model = wordOf(body.model)
   const usage = usageOf(body)
-  if (id !== undefined) facts.id = id
+  if (id !== undefined) {
+    facts.id = id
+    if (body.store !== false) facts.made = [{ id, kind: 'response' }]
+  }
   if (model !== undefined) facts.model = model
   if (usage) facts.usage = usage
   let calls = 0
