@@ -317,7 +317,7 @@ async function unstreamed(a: Answered, type: string): Promise<Reply> {
       const what = /html/i.test(type) ? 'an HTML page' : body.length === 0 ? 'an empty body' : 'a body that is not JSON'
       throw failure('upstream_invalid', { upstream: target.upstream.id, problem: what })
     }
-    facts = a.side.factsOf(parsed)
+    facts = a.side.factsOf(parsed, a.x.json)
     if (facts.error) throw judged(a, statusOf(facts.error), parsed)
     if (facts.made) keep(a.x, attempt, facts, ports.objects, ports.now())
     attempt.totalMs = performance.now() - a.sentAt

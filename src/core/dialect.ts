@@ -97,7 +97,7 @@ export interface UpstreamSide {
   streamReader(asked?: ModelRequest): StreamReader
   watcher(asked: JsonObject): Watcher
   /** Facts of an unstreamed body. `error` is set if a 200 carries an error instead of an answer. */
-  factsOf(body: JsonValue): ReplyFacts
+  factsOf(body: JsonValue, asked?: JsonObject): ReplyFacts
   /** What an error body says, in the vendor's words. */
   readError(body: JsonValue): UpstreamComplaint
 }

@@ -11,6 +11,15 @@ export const ENDPOINTS = [
   { path: '/v1/messages', dialect: 'anthropic-messages' },
 ] as const
 
+/** Whose API a request speaks, by its path or by headers that the SDKs of one vendor alone send. */
+export function familyOf(url: string, headers: Readonly<Record<string, unknown>>): 'openai' | 'anthropic' | 'google' {
+  if (url.startsWith('/v1/messages')) return 'anthropic'
+  if (url.startsWith('/v1beta') || /^\/v1\/(?:models|tunedModels)\/[^?]*:\w+(?:$|\?)/.test(url)) return 'google'
+  if (!url.startsWith('/v1/models')) return 'openai'
+  if (headers['anthropic-version'] !== undefined) return 'anthropic'
+  return headers['x-goog-api-key'] !== undefined || headers['x-goog-api-client'] !== undefined ? 'google' : 'openai'
+}
+
 /** What a path says that other dialects say in the body. */
 export interface Address {
   readonly model: string
@@ -19,10 +28,12 @@ export interface Address {
   readonly array: boolean
 }
 
-/** Google puts model and verb into the path: `/v1beta/models/{model}:{verb}`. */
+/** Google puts model and verb into the path, `/v1beta/models/{model}:{verb}`, and its newer clients leave out the "beta". */
 export const MODEL_PATHS = [
   { path: '/v1beta/models/*', prefix: '' },
+  { path: '/v1/models/*', prefix: '' },
   { path: '/v1beta/tunedModels/*', prefix: 'tunedModels/' },
+  { path: '/v1/tunedModels/*', prefix: 'tunedModels/' },
 ] as const
 export const VERBS: Readonly<Record<string, { readonly dialect: string; readonly stream: boolean }>> = {
   generateContent: { dialect: 'gemini-generate', stream: false },

@@ -8,6 +8,7 @@ import type { Principal } from '../core/exchange.ts'
 import type { Gateway } from '../core/gateway.ts'
 import type { ListedModel } from '../core/names.ts'
 import type { JsonObject } from '../core/request.ts'
+import { familyOf } from './endpoints.ts'
 import type { Identity } from './identity.ts'
 
 interface Shape {
@@ -51,6 +52,8 @@ const gemini: Shape = {
   },
 }
 
+const SHAPES = { openai, anthropic, google: gemini } as const
+
 function count(query: Query, name: string, unasked: number): number {
   const value = query[name]
   if (value === undefined) return unasked
@@ -88,6 +91,7 @@ export function models(app: FastifyInstance, gateway: Gateway, identity: Identit
       return reply.type('application/json').send(JSON.stringify(shapeOf(request).one(named(id, who))))
     })
   }
-  serve('/v1/models', ({ headers }) => (headers['anthropic-version'] === undefined ? openai : anthropic))
-  serve('/v1beta/models', () => gemini)
+  for (const path of ['/v1/models', '/v1beta/models']) {
+    serve(path, ({ url, headers }) => SHAPES[familyOf(url, headers)])
+  }
 }

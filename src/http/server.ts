@@ -8,7 +8,7 @@ import type { AddressList } from '../core/addresses.ts'
 import type { Dialect } from '../core/dialect.ts'
 import { failure, GatewayError } from '../core/errors.ts'
 import { writeError } from './answer.ts'
-import { withoutQueryKey } from './endpoints.ts'
+import { familyOf, withoutQueryKey } from './endpoints.ts'
 
 export interface ServerOptions {
   readonly bodyLimitBytes: number
@@ -43,16 +43,8 @@ export function createServer(options: ServerOptions): FastifyInstance {
   app.removeAllContentTypeParsers()
   app.addContentTypeParser('*', { parseAs: 'buffer' }, (_, body, done) => done(null, body))
 
-  const shapeOf = (url: string, headers: IncomingMessage['headers']) => {
-    const isAnthropic = headers['anthropic-version'] !== undefined && url.startsWith('/v1/models')
-    const id =
-      isAnthropic || url.startsWith('/v1/messages')
-        ? 'anthropic-messages'
-        : url.startsWith('/v1beta')
-          ? 'gemini-generate'
-          : 'openai-chat'
-    return options.dialects.get(id)?.client ?? options.dialects.get('openai-chat')?.client
-  }
+  const shapeOf = (url: string, headers: IncomingMessage['headers']) =>
+    options.dialects.get(SHAPES[familyOf(url, headers)])?.client ?? options.dialects.get('openai-chat')?.client
   app.setNotFoundHandler((request, reply) => {
     reply.hijack()
     const path = request.url.split('?', 1)[0] as string
@@ -94,6 +86,9 @@ export function createServer(options: ServerOptions): FastifyInstance {
   }
   return app
 }
+
+/** The dialect in whose shape errors are told, where no exchange has begun. */
+const SHAPES = { openai: 'openai-chat', anthropic: 'anthropic-messages', google: 'gemini-generate' } as const
 
 export function publicDetails(error: GatewayError): Record<string, unknown> {
   const { headers: _, ...details } = error.details

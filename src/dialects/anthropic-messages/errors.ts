@@ -65,9 +65,18 @@ export function bornInside(body: JsonValue): GatewayError | undefined {
   )
 }
 
+/** Told so, the official SDK goes on without a thread and sends the whole conversation. */
+const aboutThread = ({ details }: GatewayError): JsonObject =>
+  details.param === 'thread' ? { details: { error_code: 'thread_unsupported_request', unsupported: ['thread'] } } : {}
+
 export const writeError = (error: GatewayError, requestId: string): JsonObject => ({
   type: 'error',
-  error: { type: typeOf(error.kind.status), message: error.message, ...error.details.facts },
+  error: {
+    type: typeOf(error.kind.status),
+    message: error.message,
+    ...error.details.facts,
+    ...aboutThread(error),
+  },
   request_id: requestId,
 })
 

@@ -8,7 +8,7 @@ import { failStream, readError, writeError } from './errors.ts'
 import { readRequest } from './read-request.ts'
 import { MessageReader } from './reader.ts'
 import { ID } from './vocabulary.ts'
-import { factsOf, MessageWatcher } from './watcher.ts'
+import { factsOf, isKept, MessageWatcher } from './watcher.ts'
 import { writeRequest } from './write-request.ts'
 import { streamWriter, writeBody } from './writer.ts'
 
@@ -37,7 +37,8 @@ export default defineDialect({
     requestIdHeader: 'request-id',
     outputLimit: ({ max_tokens }) => (typeof max_tokens === 'number' ? max_tokens : undefined),
     limitOutput: (_, tokens) => ({ max_tokens: tokens }),
-    references: ['file_id'],
+    references: ['file_id', 'previous_message_id'],
+    boundTo: (body) => (isKept(body) ? 'thread' : undefined),
     readRequest,
     writeBody,
     streamWriter,
@@ -51,7 +52,7 @@ export default defineDialect({
     writeRequest,
     readBody: (body, asked) => new MessageReader(asked).body(body),
     streamReader: (asked) => new MessageReader(asked),
-    watcher: () => new MessageWatcher(),
+    watcher: (asked) => new MessageWatcher(asked),
     factsOf,
     readError,
   },

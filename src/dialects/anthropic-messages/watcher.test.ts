@@ -5,7 +5,7 @@ import type { JsonObject } from '../../core/request.ts'
 import { MessageWatcher } from './watcher.ts'
 
 function watch(...frames: readonly string[]): { facts: ReplyFacts; marks: number[] } {
-  const watcher = new MessageWatcher()
+  const watcher = new MessageWatcher({})
   const marks = frames.map((text) => {
     const frame: Frame = { bytes: Buffer.from(text), marks: 0 }
     watcher.look(frame)

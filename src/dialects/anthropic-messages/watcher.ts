@@ -20,9 +20,14 @@ const HEAD = 80
 
 export class MessageWatcher implements Watcher {
   readonly facts: ReplyFacts = { textBytes: 0, complete: false }
+  readonly #asked: JsonObject
   #usage: JsonObject | undefined
   #calls = 0
   #answers = 0
+
+  constructor(asked: JsonObject) {
+    this.#asked = asked
+  }
 
   look(frame: Frame): void {
     const { bytes } = frame
@@ -71,7 +76,10 @@ export class MessageWatcher implements Watcher {
     const { facts } = this
     const id = stringOf(message.id)
     const model = stringOf(message.model)
-    if (id !== undefined) facts.id = id
+    if (id !== undefined) {
+      facts.id = id
+      if (isKept(this.#asked)) facts.made = [{ id, kind: 'message' }]
+    }
     if (model !== undefined) facts.model = model
     this.#report(message.usage)
     for (const block of listOf(message.content)) this.#block(objectOf(block), frame)
@@ -99,12 +107,16 @@ export class MessageWatcher implements Watcher {
   }
 }
 
+/** In a thread the server keeps its messages, and the next request names the last. */
+export const isKept = (asked: JsonObject | undefined): boolean => isObject(asked?.thread)
+
 /** The facts of an unstreamed message. */
-export function factsOf(body: JsonValue): ReplyFacts {
+export function factsOf(body: JsonValue, asked?: JsonObject): ReplyFacts {
   const facts: ReplyFacts = { textBytes: 0, complete: false }
   try {
     for (const event of new MessageReader().body(body)) note(event, facts)
     facts.complete = true
+    if (facts.id !== undefined && isKept(asked)) facts.made = [{ id: facts.id, kind: 'message' }]
   } catch (error) {
     if (!(error instanceof GatewayError)) throw error
     facts.error = error
