@@ -28,11 +28,13 @@ export interface Address {
   readonly array: boolean
 }
 
-/** Google puts model and verb into the path, `/v1beta/models/{model}:{verb}`, and its newer clients leave out the "beta". */
+/**
+ * Google puts model and verb into the path, `/v1beta/models/{model}:{verb}`. Its newer clients leave out the "beta", and
+ * several leave out `models/` where the model's name has a slash in it.
+ */
 export const MODEL_PATHS = [
-  { path: '/v1beta/models/*', prefix: '' },
+  { path: '/v1beta/*', prefix: '' },
   { path: '/v1/models/*', prefix: '' },
-  { path: '/v1beta/tunedModels/*', prefix: 'tunedModels/' },
   { path: '/v1/tunedModels/*', prefix: 'tunedModels/' },
 ] as const
 export const VERBS: Readonly<Record<string, { readonly dialect: string; readonly stream: boolean }>> = {
@@ -42,13 +44,14 @@ export const VERBS: Readonly<Record<string, { readonly dialect: string; readonly
 
 /** `named` is what stands before the query, decoded; names may hold slashes and colons. */
 export function addressOf(named: string, query: Readonly<Record<string, unknown>>): { verb: string; address: Address } {
-  const colon = named.lastIndexOf(':')
-  const verb = named.slice(colon + 1)
+  const name = named.replace(/^models\//, '')
+  const colon = name.lastIndexOf(':')
+  const verb = name.slice(colon + 1)
   if (colon < 1 || !Object.hasOwn(VERBS, verb)) {
     throw failure('not_found', { what: `method "${colon < 0 ? '' : verb.slice(0, 100)}"` })
   }
   const stream = VERBS[verb]?.stream === true
-  return { verb, address: { model: named.slice(0, colon), stream, array: stream && query.alt !== 'sse' } }
+  return { verb, address: { model: name.slice(0, colon), stream, array: stream && query.alt !== 'sse' } }
 }
 
 /**
