@@ -6,10 +6,14 @@
 
 import type { AttemptPorts } from './attempt.ts'
 import { bodyFor, dialectFor } from './attempt.ts'
+import { type Arriving, type EnginePorts, planFor } from './engine.ts'
 import type { Exchange, Target } from './exchange.ts'
 import { TIMEOUTS } from './exchange.ts'
+import { claim } from './objects.ts'
+import * as phases from './pipeline.ts'
 import { pathOf } from './provider.ts'
 import type { JsonObject, JsonValue, MediaPart, ModelRequest, Part } from './request.ts'
+import type { Snapshot } from './snapshot.ts'
 
 /** What a request is made of, as far as it becomes tokens. */
 export interface Pieces {
@@ -36,6 +40,27 @@ export interface Counted {
 const PATIENCE_MS = 10_000
 const MOST_ANSWER = 64 * 1024
 const TIMES = { ...TIMEOUTS, headersUnstreamedMs: PATIENCE_MS, totalMs: PATIENCE_MS }
+
+/** What an endpoint that counts does: who asks, what for, and how much the first target that may serve it would read. */
+export async function countFor(
+  x: Exchange,
+  arriving: Arriving,
+  snapshot: Snapshot,
+  ports: EnginePorts,
+): Promise<Counted> {
+  x.principal = await phases.whoAsks(snapshot.pipeline, x, arriving.identify)
+  await arriving.receive()
+  if (x.refers) x.owned = claim(x, x.refers, ports.objects)
+  x.plan = await planFor(x, snapshot, ports, true)
+  const [target] = x.plan.targets
+  if (!target) throw phases.noTarget('no upstream takes it')
+  // What no vendor may read it may not count either.
+  if (snapshot.pipeline.transform.length > 0) {
+    const transformed = await phases.transform(snapshot.pipeline, x)
+    if (transformed) x.transformed = transformed
+  }
+  return await countInput(x, target, target.upstream.credentials[0]?.secret, ports)
+}
 
 /** `secret` is the credential to ask with. A vendor that does not answer in time or with a count is estimated for. */
 export async function countInput(

@@ -11,7 +11,7 @@ export interface JsonObject {
 /** What kind of work is asked for; an endpoint's dialect belongs to exactly one. */
 export type Operation = 'chat' | 'completion' | 'embeddings' | 'rerank' | RelayOperation
 /** Work that is only relayed. `objects` is what is kept at an upstream, `native` any other path of a vendor's own API. */
-export type RelayOperation = 'images' | 'audio' | 'moderation' | 'objects' | 'native'
+export type RelayOperation = 'images' | 'audio' | 'moderation' | 'compaction' | 'objects' | 'native'
 
 /** Fields of one vendor that have no common word, under that vendor's dialect id: only that dialect reads them back. */
 export type Rest = Readonly<Record<string, JsonObject>>

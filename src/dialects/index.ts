@@ -5,6 +5,7 @@ import bedrockConverse from './bedrock-converse/index.ts'
 import cohereChat from './cohere-chat/index.ts'
 import cohereEmbed from './cohere-embed/index.ts'
 import cohereRerank from './cohere-rerank/index.ts'
+import geminiEmbedContent from './gemini-embed-content.ts'
 import geminiEmbeddings from './gemini-embeddings.ts'
 import geminiGenerate from './gemini-generate/index.ts'
 import jinaEmbeddings from './jina-embeddings.ts'
@@ -12,6 +13,7 @@ import jinaRerank from './jina-rerank.ts'
 import native from './native/index.ts'
 import openaiAudio from './openai-audio.ts'
 import openaiChat from './openai-chat/index.ts'
+import openaiCompaction from './openai-compaction.ts'
 import openaiCompletions from './openai-completions.ts'
 import openaiEmbeddings from './openai-embeddings.ts'
 import openaiImages from './openai-images.ts'
@@ -28,6 +30,7 @@ export const dialects = [
   cohereChat,
   cohereEmbed,
   cohereRerank,
+  geminiEmbedContent,
   geminiEmbeddings,
   geminiGenerate,
   jinaEmbeddings,
@@ -35,6 +38,7 @@ export const dialects = [
   native,
   openaiAudio,
   openaiChat,
+  openaiCompaction,
   openaiCompletions,
   openaiEmbeddings,
   openaiImages,

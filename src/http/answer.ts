@@ -8,6 +8,7 @@ import type { ClientSide } from '../core/dialect.ts'
 import { type GatewayError, Refusal } from '../core/errors.ts'
 import type { Ended, Exchange } from '../core/exchange.ts'
 import { formatDollars } from '../core/money.ts'
+import type { JsonObject } from '../core/request.ts'
 import type { Snapshot } from '../core/snapshot.ts'
 import type { JsonArrayEnvelope } from '../wire/json-array.ts'
 import { addModuleHeaders } from './allowance.ts'
@@ -44,6 +45,12 @@ const headerSafe = (text: string): string => text.slice(0, 1_000).replace(/[^\x2
 function booked(headers: Record<string, string>, ended: Ended): void {
   if (!ended.unpriced) headers['x-stockyard-cost-usd'] = formatDollars(ended.cost)
   headers['x-stockyard-overhead-ms'] = ended.overheadMs.toFixed(2)
+}
+
+export function writeJson(out: ServerResponse, headers: Record<string, string>, json: JsonObject): void {
+  const body = Buffer.from(JSON.stringify(json))
+  out.writeHead(200, { ...headers, 'content-length': String(body.length) })
+  out.end(body)
 }
 
 export async function write(

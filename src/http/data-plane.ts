@@ -4,16 +4,18 @@
  * dialect and never reaches an upstream.
  */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { countFor } from '../core/counting.ts'
 import { asGatewayError } from '../core/deliver.ts'
 import type { ClientSide, Dialect } from '../core/dialect.ts'
 import { type EnginePorts, run } from '../core/engine.ts'
 import { failure, type Refusal } from '../core/errors.ts'
 import type { Exchange } from '../core/exchange.ts'
 import type { Gateway } from '../core/gateway.ts'
+import { parseJsonObject } from '../wire/json.ts'
 import { JsonArrayEnvelope } from '../wire/json-array.ts'
-import { head, type Pinger, pinger, write, writeError } from './answer.ts'
+import { head, type Pinger, pinger, write, writeError, writeJson } from './answer.ts'
 import { Arrival } from './arrival.ts'
-import { type Address, addressOf, ENDPOINTS, MODEL_PATHS, VERBS } from './endpoints.ts'
+import { type Address, addressOf, COUNTERS, type Counting, ENDPOINTS, MODEL_PATHS, VERBS } from './endpoints.ts'
 import type { Identity } from './identity.ts'
 import { nativeRoutes } from './native.ts'
 import { check, collect, type Received, readJson, wantJson } from './receive.ts'
@@ -58,8 +60,16 @@ export function dataPlane(app: FastifyInstance, parts: DataPlaneParts): void {
       plane.post(path, (request, reply) => {
         const { '*': rest } = request.params as { '*': string }
         const { verb, address } = addressOf(prefix + rest, request.query as Record<string, unknown>)
+        const { dialect, counting } = VERBS[verb] as (typeof VERBS)[string]
         reply.hijack()
-        void doorOf((VERBS[verb] as { dialect: string }).dialect)(request, reply, { address })
+        void doorOf(dialect)(request, reply, counting ? { address, counting } : { address })
+      })
+    }
+    for (const { path, dialect, counting } of COUNTERS) {
+      const door = doorOf(dialect)
+      plane.post(path, (request, reply) => {
+        reply.hijack()
+        void door(request, reply, { counting })
       })
     }
     relayRoutes(plane, parts.ports.dialects, (dialect, request, reply, relay) => {
@@ -79,17 +89,26 @@ interface Asked {
   readonly relay?: RelayAsked
   /** The upstream that the request is addressed to. */
   readonly upstream?: string
+  /** Nothing is to be called: only the input is counted. */
+  readonly counting?: Counting
 }
 type Door = (request: FastifyRequest, reply: FastifyReply, asked?: Asked) => Promise<void>
 
 const NOTHING: Asked = {}
+
+/** The bytes of the request whose input is to be counted. */
+function meant(body: Buffer, { asked }: Counting): Buffer {
+  const { json } = parseJsonObject(body)
+  const inner = asked(json)
+  return inner === json ? body : Buffer.from(JSON.stringify(inner))
+}
 
 function createDoor(parts: DataPlaneParts, dialect: Dialect): Door {
   const client = dialect.client as ClientSide
   const fields = Object.entries(client.fields)
 
   return async ({ raw: request }, { raw: out }, asked = NOTHING) => {
-    const { address, relay, upstream } = asked
+    const { address, relay, upstream, counting } = asked
     const snapshot = parts.gateway.snapshot
     const leave = snapshot.enter()
     const controller = new AbortController()
@@ -106,10 +125,12 @@ function createDoor(parts: DataPlaneParts, dialect: Dialect): Door {
     const envelope = address?.array ? new JsonArrayEnvelope() : undefined
     let ping: Pinger | undefined
     const whole = (body: Buffer): void => {
-      const received: Received = relay ? readRelayed(request, body, relay) : readJson(body, address)
+      const received: Received = relay
+        ? readRelayed(request, body, relay)
+        : readJson(counting ? meant(body, counting) : body, address)
       check(received, fields)
       x.received(received, upstream)
-      if (!x.stream || relay) return
+      if (!x.stream || relay || counting) return
       const type = envelope ? 'application/json' : client.streamType
       ping = pinger(out, envelope ? ' ' : client.ping, () => head(x, client, snapshot, undefined, type))
     }
@@ -119,6 +140,11 @@ function createDoor(parts: DataPlaneParts, dialect: Dialect): Door {
       const receive = (): Promise<void> => {
         if (!relay) wantJson(request)
         return collect(request, parts.bodyLimitBytes, whole)
+      }
+      if (counting) {
+        const { tokens } = await countFor(x, { identify, receive }, snapshot, parts.ports)
+        writeJson(out, head(x, client, snapshot, undefined, 'application/json'), counting.answer(tokens))
+        return
       }
       const answer = await run(x, { identify, receive }, snapshot, parts.ports)
       await write(out, x, client, snapshot, answer, parts.stallMs, ping, envelope)

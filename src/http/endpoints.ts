@@ -1,5 +1,6 @@
 /** Which paths the data plane serves, and the dialect that each speaks. */
 import { failure } from '../core/errors.ts'
+import type { JsonObject } from '../core/request.ts'
 
 export const ENDPOINTS = [
   { path: '/v1/chat/completions', dialect: 'openai-chat' },
@@ -11,14 +12,17 @@ export const ENDPOINTS = [
   { path: '/v1/messages', dialect: 'anthropic-messages' },
 ] as const
 
-/** Whose API a request speaks, by its path or by headers that the SDKs of one vendor alone send. */
-export function familyOf(url: string, headers: Readonly<Record<string, unknown>>): 'openai' | 'anthropic' | 'google' {
-  if (url.startsWith('/v1/messages')) return 'anthropic'
-  if (url.startsWith('/v1beta') || /^\/v1\/(?:models|tunedModels)\/[^?]*:\w+(?:$|\?)/.test(url)) return 'google'
-  if (!url.startsWith('/v1/models')) return 'openai'
-  if (headers['anthropic-version'] !== undefined) return 'anthropic'
-  return headers['x-goog-api-key'] !== undefined || headers['x-goog-api-client'] !== undefined ? 'google' : 'openai'
+/** In whose shape a request is answered: by its path, or by headers that the SDKs of one vendor alone send. */
+export function dialectOf(url: string, headers: Readonly<Record<string, unknown>>): ShapeId {
+  if (url.startsWith('/v1/messages')) return 'anthropic-messages'
+  if (url.startsWith('/v1beta') || /^\/v1\/(?:models|tunedModels)\/[^?]*:\w+(?:$|\?)/.test(url))
+    return 'gemini-generate'
+  if (!url.startsWith('/v1/models')) return 'openai-chat'
+  if (headers['anthropic-version'] !== undefined) return 'anthropic-messages'
+  const isGoogles = headers['x-goog-api-key'] !== undefined || headers['x-goog-api-client'] !== undefined
+  return isGoogles ? 'gemini-generate' : 'openai-chat'
 }
+export type ShapeId = 'openai-chat' | 'anthropic-messages' | 'gemini-generate'
 
 /** What a path says that other dialects say in the body. */
 export interface Address {
@@ -37,10 +41,45 @@ export const MODEL_PATHS = [
   { path: '/v1/models/*', prefix: '' },
   { path: '/v1/tunedModels/*', prefix: 'tunedModels/' },
 ] as const
-export const VERBS: Readonly<Record<string, { readonly dialect: string; readonly stream: boolean }>> = {
-  generateContent: { dialect: 'gemini-generate', stream: false },
+export const VERBS: Readonly<
+  Record<string, { readonly dialect: string; readonly stream?: true; readonly counting?: Counting }>
+> = {
+  generateContent: { dialect: 'gemini-generate' },
   streamGenerateContent: { dialect: 'gemini-generate', stream: true },
+  embedContent: { dialect: 'gemini-embed-content' },
+  batchEmbedContents: { dialect: 'gemini-embed-content' },
+  countTokens: {
+    dialect: 'gemini-generate',
+    counting: {
+      // Either the contents alone, or the whole request.
+      asked: ({ generateContentRequest, generate_content_request, ...body }) =>
+        (generateContentRequest ?? generate_content_request ?? body) as JsonObject,
+      answer: (tokens) => ({ totalTokens: tokens, promptTokensDetails: [{ modality: 'TEXT', tokenCount: tokens }] }),
+    },
+  },
 }
+
+/** An endpoint that tells how many tokens the input of a request would have. */
+export interface Counting {
+  /** The request that is meant. */
+  asked(body: JsonObject): JsonObject
+  answer(tokens: number): JsonObject
+}
+export const COUNTERS: readonly { readonly path: string; readonly dialect: string; readonly counting: Counting }[] = [
+  {
+    path: '/v1/messages/count_tokens',
+    dialect: 'anthropic-messages',
+    counting: { asked: (body) => body, answer: (tokens) => ({ input_tokens: tokens }) },
+  },
+  {
+    path: '/v1/responses/input_tokens',
+    dialect: 'openai-responses',
+    counting: {
+      asked: (body) => body,
+      answer: (tokens) => ({ object: 'response.input_tokens', input_tokens: tokens }),
+    },
+  },
+]
 
 /** `named` is what stands before the query, decoded; names may hold slashes and colons. */
 export function addressOf(named: string, query: Readonly<Record<string, unknown>>): { verb: string; address: Address } {

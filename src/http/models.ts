@@ -8,7 +8,7 @@ import type { Principal } from '../core/exchange.ts'
 import type { Gateway } from '../core/gateway.ts'
 import type { ListedModel } from '../core/names.ts'
 import type { JsonObject } from '../core/request.ts'
-import { familyOf } from './endpoints.ts'
+import { dialectOf, type ShapeId } from './endpoints.ts'
 import type { Identity } from './identity.ts'
 
 interface Shape {
@@ -52,7 +52,11 @@ const gemini: Shape = {
   },
 }
 
-const SHAPES = { openai, anthropic, google: gemini } as const
+const SHAPES: Readonly<Record<ShapeId, Shape>> = {
+  'openai-chat': openai,
+  'anthropic-messages': anthropic,
+  'gemini-generate': gemini,
+}
 
 function count(query: Query, name: string, unasked: number): number {
   const value = query[name]
@@ -92,6 +96,6 @@ export function models(app: FastifyInstance, gateway: Gateway, identity: Identit
     })
   }
   for (const path of ['/v1/models', '/v1beta/models']) {
-    serve(path, ({ url, headers }) => SHAPES[familyOf(url, headers)])
+    serve(path, ({ url, headers }) => SHAPES[dialectOf(url, headers)])
   }
 }

@@ -8,7 +8,7 @@ import type { AddressList } from '../core/addresses.ts'
 import type { Dialect } from '../core/dialect.ts'
 import { failure, GatewayError } from '../core/errors.ts'
 import { writeError } from './answer.ts'
-import { familyOf, withoutQueryKey } from './endpoints.ts'
+import { dialectOf, withoutQueryKey } from './endpoints.ts'
 
 export interface ServerOptions {
   readonly bodyLimitBytes: number
@@ -44,7 +44,7 @@ export function createServer(options: ServerOptions): FastifyInstance {
   app.addContentTypeParser('*', { parseAs: 'buffer' }, (_, body, done) => done(null, body))
 
   const shapeOf = (url: string, headers: IncomingMessage['headers']) =>
-    options.dialects.get(SHAPES[familyOf(url, headers)])?.client ?? options.dialects.get('openai-chat')?.client
+    options.dialects.get(dialectOf(url, headers))?.client ?? options.dialects.get('openai-chat')?.client
   app.setNotFoundHandler((request, reply) => {
     reply.hijack()
     const path = request.url.split('?', 1)[0] as string
@@ -86,9 +86,6 @@ export function createServer(options: ServerOptions): FastifyInstance {
   }
   return app
 }
-
-/** The dialect in whose shape errors are told, where no exchange has begun. */
-const SHAPES = { openai: 'openai-chat', anthropic: 'anthropic-messages', google: 'gemini-generate' } as const
 
 export function publicDetails(error: GatewayError): Record<string, unknown> {
   const { headers: _, ...details } = error.details

@@ -56,6 +56,7 @@ export default defineProvider({
       typeof apiVersion === 'string' ? `/openai/responses?api-version=${apiVersion}` : '/responses',
     'openai-completions': endpoint('/completions'),
     'openai-embeddings': endpoint('/embeddings'),
+    'openai-compaction': latestOnly('/responses'),
     'openai-images': latestOnly('/images'),
     'openai-audio': latestOnly('/audio'),
     'openai-objects': latestOnly(''),

@@ -3,6 +3,20 @@
  */
 import { defineProvider, sayings } from '../core/provider.ts'
 
+/** What of a request the counting endpoint takes. */
+const COUNTED = [
+  'input',
+  'instructions',
+  'previous_response_id',
+  'conversation',
+  'tools',
+  'tool_choice',
+  'parallel_tool_calls',
+  'text',
+  'reasoning',
+  'truncation',
+] as const
+
 export default defineProvider({
   id: 'openai',
   title: 'OpenAI',
@@ -17,7 +31,17 @@ export default defineProvider({
     'openai-images': '/images',
     'openai-audio': '/audio',
     'openai-moderations': '/moderations',
+    'openai-compaction': '/responses',
     'openai-objects': '',
+  },
+  counts: {
+    'openai-responses': {
+      endpoint: '/responses/input_tokens',
+      ask: (body, model) => {
+        const known = COUNTED.filter((name) => body[name] !== undefined).map((name) => [name, body[name]] as const)
+        return { ...Object.fromEntries(known), model }
+      },
+    },
   },
   administration: ['/organization', '/projects', '/fine_tuning/checkpoints', '/realtime', '/chatkit'],
   models: '/models',

@@ -90,7 +90,7 @@ test('each speaks known dialects at relative paths, and each model by one of the
         [true, false].flatMap((stream) => pathOf(endpoint, { model, stream, options }) ?? []),
       )
       // What is only relayed may be missing in an older API of the same vendor.
-      const isRelayed = /^openai-(?:images|audio|objects)$/.test(dialect)
+      const isRelayed = /^openai-(?:images|audio|compaction|objects)$/.test(dialect)
       assert.ok(paths.length > 0 || isRelayed, `${id} reaches no model by ${dialect}`)
       for (const path of paths) assert.match(path, /^(?:|\/[A-Za-z0-9/:?=_.%@-]+)$/, `${id}: ${path}`)
     }

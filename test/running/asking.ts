@@ -75,6 +75,12 @@ const SAMPLES: Readonly<Record<string, Sample>> = {
     body: (_, text) => ({ contents: [{ role: 'user', parts: [{ text }] }] }),
     words: wordsUnder('text'),
   },
+  'gemini-embed-content': {
+    streams: false,
+    echoes: false,
+    body: (_, text) => ({ content: { parts: [{ text }] } }),
+    words: () => '',
+  },
 }
 
 /** Every route, streamed and not. Throws where a dialect has no sample: it must get one. */
@@ -108,7 +114,9 @@ export function everyRoute(): Asking[] {
     ),
   )
   const [models] = MODEL_PATHS
-  const named = Object.entries(VERBS).map(([verb, { dialect, stream }]) =>
+  // What only counts answers with no text.
+  const verbs = Object.entries(VERBS).filter(([, { counting }]) => !counting)
+  const named = verbs.map(([verb, { dialect, stream = false }]) =>
     asking(dialect, stream, (model) => `${models.path.replace('*', `${model}:${verb}`)}${stream ? '?alt=sse' : ''}`),
   )
   return [...fixed, ...named]

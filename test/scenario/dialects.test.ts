@@ -114,12 +114,95 @@ test('A59: free-form and namespaced tools of a Responses client work at every up
 
 test('A61: what an upstream of the Responses API keeps is asked of no other', async (t) => {
   const gateway = await runGateway(t, { upstreams })
-  const follow = { input: 'and?', previous_response_id: 'resp_1' }
   const [openai, anthropic] = MODELS
-  const refused = await gateway.send('/v1/responses', { model: anthropic, ...follow })
-  assert.deepEqual([refused.status, refused.json.error.param], [400, 'previous_response_id'])
-  assert.equal(gateway.upstream.ledger.rows.length, 0)
+  const made = await gateway.send('/v1/responses', { model: openai, input: 'hello' })
+  const follow = { input: 'and?', previous_response_id: made.json.id }
   assert.equal((await gateway.send('/v1/responses', { model: openai, ...follow })).status, 200)
+  const before = gateway.upstream.ledger.rows.length
+  const refused = await gateway.send('/v1/responses', { model: anthropic, ...follow })
+  assert.deepEqual([refused.status, refused.json.error.param], [400, 'model'], refused.text)
+  const background = await gateway.send('/v1/responses', { model: anthropic, input: 'x', background: true })
+  assert.deepEqual([background.status, background.json.error.param], [400, 'background'], background.text)
+  assert.equal(gateway.upstream.ledger.rows.length, before)
+})
+
+test('A64: the input of a request is counted in every dialect, by the vendor or by us', async (t) => {
+  const gateway = await runGateway(t, { upstreams })
+  const text = 'one two three four five six seven eight nine ten'
+  for (const model of MODELS) {
+    const anthropic = await gateway.send('/v1/messages/count_tokens', {
+      model,
+      messages: [{ role: 'user', content: text }],
+    })
+    assert.equal(anthropic.status, 200, anthropic.text)
+    assert.ok(anthropic.json.input_tokens >= 8, anthropic.text)
+    const openai = await gateway.send('/v1/responses/input_tokens', { model, input: text })
+    assert.equal(openai.json.object, 'response.input_tokens', openai.text)
+    assert.ok(openai.json.input_tokens >= 8)
+    const contents = [{ role: 'user', parts: [{ text }] }]
+    const google = await gateway.send(`/v1beta/models/${model}:countTokens`, { contents })
+    assert.ok(google.json.totalTokens >= 8, google.text)
+    const whole = { generateContentRequest: { contents, systemInstruction: { parts: [{ text }] } } }
+    const more = await gateway.send(`/v1beta/models/${model}:countTokens`, whole)
+    assert.ok(more.json.totalTokens > google.json.totalTokens, more.text)
+  }
+  const results = [
+    { role: 'user', content: 'go' },
+    { role: 'assistant', content: [{ type: 'tool_use', id: 't', name: 'f', input: {} }] },
+    { role: 'user', content: [{ type: 'tool_result', tool_use_id: 't', content: 'word '.repeat(500) }] },
+  ]
+  const tools = [{ name: 'f', input_schema: { type: 'object' } }]
+  const [model] = MODELS
+  const counted = await gateway.send('/v1/messages/count_tokens', { model, messages: results, tools })
+  assert.ok(counted.json.input_tokens > 400, `tool results count: ${counted.text}`)
+  assert.equal((await gateway.send('/v1/messages/count_tokens', { model, messages: 'x' })).status, 400)
+  assert.equal((await gateway.send('/v1/messages/count_tokens', { model: 'no-such', messages: [] })).json.type, 'error')
+  const ledger = await gateway.usage()
+  assert.deepEqual(ledger, [], 'counting is no call')
+})
+
+test("embeddings in Google's shape, one and many, of every upstream that makes them", async (t) => {
+  const gateway = await runGateway(t, { upstreams })
+  for (const model of ['openai/text-embedding-3-small', 'gemini/gemini-embedding-001']) {
+    const content = { parts: [{ text: 'hello' }] }
+    const one = await gateway.send(`/v1beta/models/${model}:embedContent`, { content, outputDimensionality: 16 })
+    assert.equal(one.json?.embedding?.values.length, 16, one.text)
+    const requests = ['hello', 'there'].map((text) => ({ model: `models/${model}`, content: { parts: [{ text }] } }))
+    const many = await gateway.send(`/v1beta/models/${model}:batchEmbedContents`, { requests })
+    assert.equal(many.json?.embeddings?.length, 2, many.text)
+  }
+  const refused = await gateway.send('/v1beta/models/gemini/gemini-embedding-001:embedContent', { content: {} })
+  assert.equal(refused.json.error.code, 400)
+})
+
+test("A61: a stored response is its maker's, and a follow-up goes where it is", async (t) => {
+  const gateway = await runGateway(t, { upstreams: { first: 'openai', second: 'openai' } })
+  await gateway.admin('PUT', 'routes/both', {
+    targets: [
+      { upstream: 'first', model: 'gpt-4o-mini' },
+      { upstream: 'second', model: 'gpt-4o-mini' },
+    ],
+  })
+  const made = await gateway.send('/v1/responses', { model: 'second/gpt-4o-mini', input: 'one' })
+  const follow = { input: 'two', previous_response_id: made.json.id }
+  const followed = await gateway.send('/v1/responses', { model: 'both', ...follow })
+  assert.equal(followed.status, 200, followed.text)
+  assert.equal(followed.headers['x-stockyard-upstream'], 'second')
+  const streamed = await gateway.send('/v1/responses', { model: 'first/gpt-4o-mini', input: 'three', stream: true })
+  const { id } = JSON.parse(streamed.data[0] ?? '').response
+  const after = { model: 'both', input: 'four', previous_response_id: id }
+  assert.equal((await gateway.send('/v1/responses', after)).headers['x-stockyard-upstream'], 'first')
+  await gateway.restart()
+  assert.equal((await gateway.send('/v1/responses', after)).headers['x-stockyard-upstream'], 'first')
+  const before = gateway.upstream.ledger.rows.length
+  const foreign = await gateway.send('/v1/responses', { ...after, previous_response_id: 'resp_of_nobody' })
+  assert.equal(foreign.status, 404, foreign.text)
+  await gateway.admin('DELETE', 'upstreams/first')
+  const gone = await gateway.send('/v1/responses', after)
+  assert.ok(gone.status >= 400 && gone.json.error.message, gone.text)
+  assert.equal(gateway.upstream.ledger.rows.length, before)
+  const kept = await gateway.send('/v1/responses', { model: 'second/gpt-4o-mini', input: 'x', store: false })
+  assert.equal((await gateway.send('/v1/responses', { ...after, previous_response_id: kept.json.id })).status, 404)
 })
 
 test('A60: a WebSocket upgrade is answered 426 at once', async (t) => {

@@ -67,6 +67,7 @@ export default defineDialect({
 })
 
 // What Google's other endpoints share with this one.
-export { bornInside, readError } from './errors.ts'
+export { bornInside, readError, writeError } from './errors.ts'
 export { usageOf } from './usage.ts'
-export { isObject, listOf, objectOf, stringOf } from './vocabulary.ts'
+export { camelKeys, isObject, listOf, objectOf, stringOf } from './vocabulary.ts'
+export { failStream } from './writer.ts'

@@ -41,6 +41,7 @@ export default defineDialect({
     requestIdHeader: 'x-request-id',
     outputLimit,
     limitOutput: (_, tokens) => ({ max_output_tokens: tokens }),
+    references: ['previous_response_id', 'conversation', 'file_id', 'vector_store_ids', 'container'],
     boundTo,
     readRequest,
     writeBody,
