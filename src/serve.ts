@@ -185,6 +185,7 @@ async function start(options: ServeOptions, undo: (() => Promise<unknown>)[]): P
       outputLimitOf: catalog.outputLimitOf,
       now,
       pins: gateway.health.pins,
+      background: running,
       counter,
       version: VERSION,
       over: recorder.over,

@@ -275,11 +275,14 @@ export interface Answered {
 const sign = (own: ((secret: string) => Readonly<Record<string, string>>) | undefined, secret: string) =>
   own ? own(secret) : { authorization: `Bearer ${secret}` }
 
+/** Nobody's failure: the call was given up from this side. */
+const LEFT: Readonly<Record<string, AttemptOutcome>> = { client_closed: 'client_cancel', superseded: 'cancelled' }
+
 function closeFailed(books: Books, attempt: Attempt, facts: ReplyFacts | undefined, error: unknown, sentAt: number) {
   const known = error instanceof GatewayError ? error : failure('internal_error', { id: 'attempt' }, error)
   attempt.totalMs = performance.now() - sentAt
-  const left = known.code === 'client_closed'
-  books.close(attempt, left ? 'client_cancel' : facts && facts.textBytes > 0 ? 'partial' : 'failed', facts, known)
+  const given = LEFT[known.code]
+  books.close(attempt, given ?? (facts && facts.textBytes > 0 ? 'partial' : 'failed'), facts, known)
   return known
 }
 

@@ -9,6 +9,7 @@ import { type Answer, asGatewayError, type DeliveryPorts, deliver } from './deli
 import { failure, leftBy, type Refusal } from './errors.ts'
 import { type Exchange, ONE_ATTEMPT, type Plan, type Principal, type Target } from './exchange.ts'
 import { isPromise } from './faults.ts'
+import { mirror } from './mirror.ts'
 import type { Awaitable, Narrowed } from './module.ts'
 import { claim, claimWithin, pinned } from './objects.ts'
 import * as phases from './pipeline.ts'
@@ -25,6 +26,8 @@ export interface EnginePorts extends AttemptPorts, DeliveryPorts {
   readonly ledger: Ledger
   readonly pins: Pins
   readonly counter: TokenCounter
+  /** Copies that run in the background, so that a stop can end them. */
+  readonly background: Map<AbortController, Exchange>
   over(x: Exchange, snapshot: Snapshot): void
   fault(what: string, error: unknown): void
 }
@@ -81,6 +84,10 @@ export async function run(x: Exchange, arriving: Arriving, snapshot: Snapshot, p
     if (pipeline.transform.length > 0) {
       const transformed = await phases.transform(pipeline, x)
       if (transformed) x.transformed = transformed
+    }
+    const copies = x.plan.rules?.mirror
+    if (copies && Math.random() * 100 < copies.percent) {
+      mirror(x, x.plan, copies.target, snapshot, booksPortsOf(snapshot, ports), ports)
     }
     const tries: TryPorts = {
       pins: ports.pins,
@@ -139,7 +146,7 @@ function arrangedFor(x: Exchange, routed: Plan, snapshot: Snapshot, ports: PlanP
   }
   const found = able.length === plan.targets.length ? plan : { ...plan, targets: able }
   // A vendor that routes by itself gets these wishes as they are.
-  const wishes = able.every(({ upstream }) => upstream.provider.quirks?.routes) ? undefined : wishesOf(x)
+  const wishes = x.relay || able.every(({ upstream }) => upstream.provider.quirks?.routes) ? undefined : wishesOf(x)
   if (wishes && wishes.fields.length > 0) x.ownFields = wishes.fields
   const arranged = found.rules || wishes ? arrange(x, found, wishes, ports, dry) : found
   const patienceMs = clientTimeoutMs(x)

@@ -61,6 +61,7 @@ export const ERRORS = {
     'never',
     'This gateway does not take WebSockets on {path}; send the request over plain HTTP, streamed as server-sent events.',
   ),
+  superseded: kind(499, 'gateway', 'never', 'Another target answered sooner.'),
   internal_error: kind(500, 'gateway', 'never', 'The gateway failed in an unexpected way; see its log for {id}.'),
   upstream_error: kind(502, 'upstream', 'same', 'Upstream "{upstream}" answered with {problem}.'),
   upstream_unreachable: kind(502, 'upstream', 'same', 'Upstream "{upstream}" could not be reached: {problem}.'),

@@ -15,6 +15,7 @@ import type { FinishReason } from './reply.ts'
 import type { JsonObject, ModelRequest, Operation } from './request.ts'
 import type { BreakerPolicy } from './routing/circuit.ts'
 import type { KeyHealth, KeyLimits, TargetHealth } from './routing/health.ts'
+import type { HedgePolicy } from './routing/hedge.ts'
 import type { RouteRules } from './routing/rules.ts'
 import type { Scopes } from './scopes.ts'
 import type { Signer } from './signing.ts'
@@ -158,6 +159,7 @@ export interface Plan {
   /** How the route chooses for one exchange; absent: the targets in the order in which they stand. */
   readonly rules?: RouteRules
   readonly breaker?: BreakerPolicy
+  readonly hedge?: HedgePolicy
 }
 
 export type AttemptOutcome = 'done' | 'failed' | 'client_cancel' | 'cancelled' | 'partial' | 'in-doubt'

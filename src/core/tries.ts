@@ -8,6 +8,7 @@ import { describeTarget, noTarget } from './pipeline.ts'
 import type { Reply } from './reply.ts'
 import { isRoomier } from './routing/filters.ts'
 import type { Pins } from './routing/health.ts'
+import { hedged, type Start } from './routing/hedge.ts'
 import { enter, isUsable, keyFor, recoveryOf } from './routing/pool.ts'
 import { letGo } from './routing/verdict.ts'
 
@@ -101,7 +102,7 @@ async function tryTarget(
     progress.made++
     let known: GatewayError
     try {
-      const reply = await ports.call(seat, signal)
+      const reply = await begin(x, plan, seat, others, progress, ports, signal)
       note(x, target, 'answered', undefined)
       if (x.affinity) ports.pins.set(x.affinity.name, describeTarget(target), ports.now() + x.affinity.ttlMs)
       return reply
@@ -145,6 +146,45 @@ async function tryTarget(
     // Never a moment too early, and not all at the same one.
     await pause(Math.max(asked === 0 ? 0 : asked + 5 + Math.random() * 50, jitter(retry, repeats)), signal)
   }
+}
+
+/** One call; or two, where the plan hedges and the first is slow to begin. */
+function begin(
+  x: Exchange,
+  plan: Plan,
+  seat: Seat,
+  others: number,
+  progress: Progress,
+  ports: TryPorts,
+  signal: AbortSignal,
+): Promise<Reply> {
+  const { hedge } = plan
+  if (!hedge || others === 0 || progress.made > 1) return ports.call(seat, signal)
+  hedge.seen()
+  const delayMs = hedge.delayMs(seat.target.health)
+  if (delayMs === undefined) return ports.call(seat, signal)
+  const second = (): Start | undefined => {
+    for (const target of plan.targets) {
+      if (target === seat.target || target.fallback || progress.made >= plan.retry.attempts) continue
+      const other = seatAt(x, plan, target, 0, undefined, true, ports)
+      if (!other) continue
+      if (!hedge.take()) {
+        letGo(target, other.key?.health)
+        return undefined
+      }
+      progress.made++
+      x.trace.push({ phase: 'attempt', module: 'hedging', decision: 'second call', reason: describeTarget(target) })
+      return async (own: AbortSignal) => {
+        try {
+          return await ports.call(other, own)
+        } finally {
+          if (!other.taken) letGo(target, other.key?.health)
+        }
+      }
+    }
+    return undefined
+  }
+  return hedged((own) => ports.call(seat, own), second, delayMs, signal)
 }
 
 const KEY_ERRORS: ReadonlySet<string> = new Set(['upstream_credentials', 'upstream_quota', 'upstream_rate_limited'])

@@ -144,6 +144,16 @@ export const Route = Type.Object(
         description: 'Shares of the traffic, the same for the same person each time.',
       }),
     ),
+    mirror: Type.Optional(
+      Type.Object(
+        {
+          upstream: Type.String(),
+          model: Type.String({ minLength: 1 }),
+          percent: Type.Optional(Type.Number({ minimum: 0, maximum: 100 })),
+        },
+        { ...closed, description: 'Gets a copy in the background, which is logged and booked and never returned.' },
+      ),
+    ),
     fallbacks: Type.Optional(
       Type.Object(
         { contextWindow: names, contentPolicy: names, general: names },
