@@ -11,6 +11,7 @@ import idempotency from './idempotency/index.ts'
 import keys from './keys/index.ts'
 import logs from './logs/index.ts'
 import pii from './pii/index.ts'
+import queue from './queue/index.ts'
 import rateLimits from './rate-limits/index.ts'
 
 export const modules = [
@@ -25,5 +26,6 @@ export const modules = [
   keys,
   logs,
   pii,
+  queue,
   rateLimits,
 ] as const
