@@ -13,7 +13,7 @@ import type { Exchange, Principal } from './core/exchange.ts'
 import { createGateway, type Gateway } from './core/gateway.ts'
 import { createReplay } from './core/kept.ts'
 import type { Module } from './core/module.ts'
-import { record } from './core/pipeline.ts'
+import { type Pipeline, record } from './core/pipeline.ts'
 import type { Snapshot } from './core/snapshot.ts'
 import { createThoughts } from './core/thoughts.ts'
 import { dialects as dialectList } from './dialects/index.ts'
@@ -311,22 +311,23 @@ function requestIds(): () => string {
 }
 
 function createRecorder(dropped: (hook: string, error: unknown) => void, count: (x: Exchange) => void) {
-  const waiting = new Map<Snapshot, Exchange[]>()
+  const waiting = new Map<Pipeline, Exchange[]>()
   let timer: NodeJS.Timeout | undefined
   const flush = async (): Promise<void> => {
     clearTimeout(timer)
     timer = undefined
     const batches = [...waiting]
     waiting.clear()
-    for (const [snapshot, ended] of batches) await record(snapshot.pipeline, ended, dropped)
+    for (const [pipeline, ended] of batches) await record(pipeline, ended, dropped)
   }
   return {
     over(x: Exchange, snapshot: Snapshot): void {
       count(x)
-      if (snapshot.pipeline.record.length === 0) return
-      const batch = waiting.get(snapshot)
+      const pipeline = x.pipeline ?? snapshot.pipeline
+      if (pipeline.record.length === 0) return
+      const batch = waiting.get(pipeline)
       if (batch) batch.push(x)
-      else waiting.set(snapshot, [x])
+      else waiting.set(pipeline, [x])
       timer ??= setTimeout(flush, RECORD_MS)
     },
     flush,

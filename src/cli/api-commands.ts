@@ -63,6 +63,57 @@ export function apiCommands(stockyard: Command, dataDir: () => Option): void {
       show(flags, answer, () => `${table(rows, ['entity', 'action', 'value'])}\n\n${answer.redacted}`)
     })
 
+  const overrides = stockyard
+    .command('overrides')
+    .description('what differs for an organization, team or key (organization:acme, team:ml, key:…)')
+  own(overrides, 'list', 'all of them').action(async (flags: ClientFlags) => {
+    const answer = (await call(flags, 'GET', 'overrides')) as { overrides: Record<string, { modules: Row }> }
+    const rows = Object.entries(answer.overrides).map(([place, { modules: told }]) => ({ place, modules: told }))
+    show(flags, answer, () => table(rows, ['place', 'modules']))
+  })
+  own(overrides, 'set <place> <module> [mode]', 'what a module is there; other modules of the place stay as they are')
+    .option('--settings <json>', 'settings that differ, as a JSON object')
+    .option('--unlock', 'places below may make it looser')
+    .action(
+      async (
+        place: string,
+        module: string,
+        mode: string | undefined,
+        flags: ClientFlags & { settings?: string; unlock?: boolean },
+      ) => {
+        const all = (await call(flags, 'GET', 'overrides')) as { overrides: Record<string, { modules: Row }> }
+        const told = {
+          ...(mode === undefined ? {} : { mode }),
+          ...(flags.settings === undefined ? {} : { settings: parse(flags.settings) as object }),
+          ...(flags.unlock ? { unlocked: true } : {}),
+        }
+        const answer = (await call(flags, 'PUT', `overrides/${id(place)}`, {
+          modules: { ...all.overrides[place]?.modules, [module]: told },
+        })) as { revision: number }
+        show(flags, answer, () => `${module} is set for ${place} (revision ${answer.revision})`)
+      },
+    )
+  own(overrides, 'remove <place>', 'what holds above holds there again').action(
+    async (place: string, flags: ClientFlags) => {
+      const answer = await call(flags, 'DELETE', `overrides/${id(place)}`)
+      show(flags, answer, () => `${place} has no overrides any more`)
+    },
+  )
+  own(overrides, 'effective <place>', 'what holds there, and where each value comes from').action(
+    async (place: string, flags: ClientFlags) => {
+      const [kind, name] = place.split(':') as [string, string | undefined]
+      if (!name) fail(`"${place}" is no place; write organization:…, team:… or key:…`)
+      const answer = (await call(flags, 'GET', `effective?${new URLSearchParams({ [kind]: name })}`)) as {
+        modules: Record<string, { mode: Row; settings: Record<string, Row> }>
+      }
+      const rows = Object.entries(answer.modules).flatMap(([module, { mode, settings }]) => [
+        { module, field: 'mode', ...mode },
+        ...Object.entries(settings).map(([field, one]) => ({ module, field, ...one })),
+      ])
+      show(flags, answer, () => table(rows, ['module', 'field', 'value', 'source']))
+    },
+  )
+
   const upstreams = stockyard.command('upstreams').description('list, set and remove upstreams')
   own(upstreams, 'list', 'all upstreams').action(async (flags: ClientFlags) => {
     const answer = (await call(flags, 'GET', 'upstreams')) as { upstreams: Row[] }

@@ -50,7 +50,10 @@ function booksPortsOf(snapshot: Snapshot, ports: EnginePorts): BooksPorts {
     made = {
       ledger: ports.ledger,
       now: ports.now,
-      settle: (x) => (pipeline.settle.length === 0 ? undefined : phases.settle(pipeline, x, ports.fault)),
+      settle: (x) => {
+        const own = x.pipeline ?? pipeline
+        return own.settle.length === 0 ? undefined : phases.settle(own, x, ports.fault)
+      },
       over: (x) => ports.over(x, snapshot),
       fault: ports.fault,
     }
@@ -63,12 +66,13 @@ const NOTHING: Deed = {}
 
 /** `signal` of the exchange ends it. Rejects with a GatewayError, after the books are closed. */
 export async function run(x: Exchange, arriving: Arriving, snapshot: Snapshot, ports: EnginePorts): Promise<Answer> {
-  const { pipeline } = snapshot
+  let { pipeline } = snapshot
   const books = new Books(x, booksPortsOf(snapshot, ports))
   // What is there already is not awaited: each wait is a turn of the queue, on every request.
   try {
     const who = phases.whoAsks(pipeline, x, arriving.identify)
     x.principal = isPromise(who) ? await who : who
+    if (snapshot.pipelineFor) pipeline = x.pipeline = await snapshot.pipelineFor(x.principal)
     await arriving.receive()
     if (x.refers) x.owned = claim(x, x.refers, ports.objects)
     const { within, inside } = x.relay?.deed ?? NOTHING
@@ -112,7 +116,7 @@ export async function run(x: Exchange, arriving: Arriving, snapshot: Snapshot, p
 /** The route phase; also what `explain` asks. Throws `model_not_found` or, where no target does this work, a 400. */
 export function planFor(x: Exchange, snapshot: Snapshot, ports: PlanPorts, dry = false): Awaitable<Plan> {
   const start = x.relay || x.upstream !== undefined ? relayPlan(x, snapshot) : snapshot.names.resolve(x.model)
-  const routed = phases.route(snapshot.pipeline, x, start)
+  const routed = phases.route(x.pipeline ?? snapshot.pipeline, x, start)
   return isPromise(routed)
     ? routed.then((plan) => arrangedFor(x, plan, snapshot, ports, dry))
     : arrangedFor(x, routed, snapshot, ports, dry)

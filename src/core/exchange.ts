@@ -8,6 +8,7 @@ import type { GatewayError } from './errors.ts'
 import type { NanoUsd } from './money.ts'
 import type { Names } from './names.ts'
 import type { OwnedObject } from './objects.ts'
+import type { Pipeline } from './pipeline.ts'
 import type { Prices } from './prices.ts'
 import type { Provider } from './provider.ts'
 import type { Relay } from './relay.ts'
@@ -242,6 +243,8 @@ export interface Exchange extends Caller {
   owned?: readonly OwnedObject[]
   /** Filled by `scopesOf`. */
   scopes?: Scopes
+  /** What it runs through, where that is not the same for everybody. */
+  pipeline?: Pipeline
   plan?: Plan
   /** The request after all `transform` hooks, if any changed it. */
   transformed?: ModelRequest

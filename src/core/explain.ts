@@ -23,8 +23,9 @@ export async function explain(
   let refused: GatewayError | undefined
   try {
     x.principal = await phases.whoAsks(snapshot.pipeline, x, identify)
+    if (snapshot.pipelineFor) x.pipeline = await snapshot.pipelineFor(x.principal)
     x.plan = await planFor(x, snapshot, ports, true)
-    await phases.admit(snapshot.pipeline, x, holds, (by) => {
+    await phases.admit(x.pipeline ?? snapshot.pipeline, x, holds, (by) => {
       if (x.plan) x.plan = narrowed(x, x.plan, by, ports)
     })
     if (x.plan.targets.length === 0) throw phases.noTarget('every target was ruled out by a policy')

@@ -20,6 +20,7 @@ import {
   OBSERVABLE,
   type Phase,
 } from './module.ts'
+import { checkOverrides, merged } from './overrides.ts'
 import { liveCounts } from './pipeline.ts'
 import type { Provider } from './provider.ts'
 import type { JsonValue } from './request.ts'
@@ -53,7 +54,11 @@ export interface Gateway {
   readonly providers: ReadonlyMap<string, Provider>
   readonly store: Store
   readonly keys: Keyring
-  moduleState(id: string): { readonly mode: Mode; readonly settings: Readonly<Record<string, JsonValue>> }
+  moduleState(id: string): {
+    readonly mode: Mode
+    readonly settings: Readonly<Record<string, JsonValue>>
+    readonly unlocked?: boolean
+  }
   hostOf(id: string): Host
   /** Tells modules that listen of an administrator's call. */
   tell(act: Act): void
@@ -189,7 +194,7 @@ export async function createGateway(parts: GatewayParts): Promise<Gateway> {
     configuration.modules[module.id] ?? { mode: module.default, settings: {} }
 
   async function start(module: Module, state: ModuleConfiguration, living: readonly Instance[]): Promise<Instance> {
-    const identity = JSON.stringify(state)
+    const identity = JSON.stringify([state.mode, state.settings])
     const same = living.find((i) => i.module === module && i.identity === identity)
     if (same) return same
     const settings = parseStrict(module.settings, state.settings, 'settings')
@@ -334,10 +339,54 @@ export async function createGateway(parts: GatewayParts): Promise<Gateway> {
         const state = stateOf(configuration, module)
         if (state.mode !== 'off') live.push(await start(module, state, living))
       }
-      return createSnapshot({ revision, configuration, live, upstreams, catalog, health })
+      const derive = async (chain: readonly string[], running: readonly Instance[]): Promise<Instance[]> => {
+        const instances: Instance[] = []
+        for (const module of modules) {
+          const { mode, settings } = merged(stateOf(configuration, module), module.id, configuration, chain)
+          if (mode !== 'off') instances.push(await start(module, { mode, settings }, running))
+        }
+        return instances
+      }
+      return createSnapshot({ revision, configuration, live, upstreams, catalog, health, derive })
     } catch (error) {
       for (const instance of live) if (instance.uses === 0) instance.stop()
       throw error
+    }
+  }
+
+  /** All of them, because what changed above a place may make what is said there too loose. */
+  async function judgeOverrides(now: Configuration, next: Configuration): Promise<void> {
+    const places = Object.keys(next.overrides ?? {})
+    if (places.length === 0) return
+    const base = (module: Module) => stateOf(next, module)
+    const { directory } = store
+    const above = (place: string): string[] | undefined => {
+      const [kind, id = ''] = place.split(':') as [string, string]
+      if (kind === 'organization') return directory.get('organization', id) && []
+      if (kind === 'team') {
+        const team = directory.get('team', id)
+        return team && [`organization:${team.organization}`]
+      }
+      const key = directory.get('key', id)
+      if (!key) return undefined
+      const organization = key.organization === undefined ? [] : [`organization:${key.organization}`]
+      return key.team === undefined ? organization : [...organization, `team:${key.team}`]
+    }
+    if (now.modules === next.modules && now.overrides === next.overrides) return
+    const changed = places.filter((place) => now.overrides?.[place] !== next.overrides?.[place])
+    // One whose place is gone holds for nobody, and is no reason to refuse another change.
+    const judged = places.filter((place) => changed.includes(place) || above(place) !== undefined)
+    checkOverrides(next, judged, { module: (id) => byId.get(id), base, above })
+    for (const place of changed) {
+      for (const [id, own] of Object.entries(next.overrides?.[place]?.modules ?? {})) {
+        const module = byId.get(id)
+        if (own.mode !== 'observe' || !module) continue
+        // Whether it can only observe is known once it was started.
+        const chain = [...(above(place) ?? []), place]
+        const { mode, settings } = merged(base(module), id, next, chain)
+        const tried = await start(module, { mode, settings }, current.live)
+        if (tried.uses === 0) tried.stop()
+      }
     }
   }
 
@@ -372,8 +421,9 @@ export async function createGateway(parts: GatewayParts): Promise<Gateway> {
     moduleState(id) {
       const module = byId.get(id)
       if (!module) throw failure('not_found', { what: `module "${id}"` })
-      const { mode, settings } = stateOf(current.configuration, module)
-      return { mode, settings: parseStrict(module.settings, settings) as Record<string, JsonValue> }
+      const { mode, settings, unlocked } = stateOf(current.configuration, module)
+      const parsed = parseStrict(module.settings, settings) as Record<string, JsonValue>
+      return { mode, settings: parsed, ...(unlocked ? { unlocked } : {}) }
     },
     hostOf(id) {
       const module = byId.get(id)
@@ -384,6 +434,7 @@ export async function createGateway(parts: GatewayParts): Promise<Gateway> {
       serially(async () => {
         const now = current.configuration
         const next = edit(now)
+        await judgeOverrides(now, next)
         // Everything that can fail comes before the commit; the swap cannot.
         const draft = await build(current.revision + 1, next, current.live)
         try {

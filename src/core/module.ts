@@ -250,6 +250,8 @@ export interface Module<Settings extends TObject = TObject> {
   readonly after?: readonly string[]
   /** Must be on for this one to be on. */
   readonly requires?: readonly string[]
+  /** Its mode and settings may differ per organization, team or key: several of it can run side by side on one memory. */
+  readonly overridable?: true
   /** What it is before anybody said anything. */
   readonly default: Mode
   readonly settings: Settings

@@ -163,12 +163,19 @@ export interface Configuration {
   readonly routes: Readonly<Record<string, RouteConfiguration>>
   readonly aliases: Readonly<Record<string, AliasConfiguration>>
   readonly prices: Readonly<Record<string, readonly PriceConfiguration[]>>
+  readonly overrides?: Readonly<Record<string, OverrideConfiguration>>
   /** Objects that a file owns (`routes/gpt-4o`), and which file: they are read-only elsewhere. */
   readonly file?: { readonly name: string; readonly owns: readonly string[] }
 }
 export interface ModuleConfiguration {
   readonly mode: Mode
   readonly settings: JsonObject
+  /** Places below may make it looser, not only stricter. */
+  readonly unlocked?: boolean
+}
+/** What differs at one place (`organization:acme`, `team:ml`, `key:…`), by module. */
+export interface OverrideConfiguration {
+  readonly modules: Readonly<Record<string, Partial<ModuleConfiguration>>>
 }
 export type Mode = 'off' | 'observe' | 'enforce'
 export interface UpstreamConfiguration {

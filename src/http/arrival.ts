@@ -7,6 +7,7 @@ import type { ClientSide, Dialect } from '../core/dialect.ts'
 import type { Allowance, Attempt, Decision, Ended, Exchange, Plan, Principal } from '../core/exchange.ts'
 import type { Names } from '../core/names.ts'
 import type { OwnedObject } from '../core/objects.ts'
+import type { Pipeline } from '../core/pipeline.ts'
 import type { Prices } from '../core/prices.ts'
 import { namedIn } from '../core/references.ts'
 import type { Relay } from '../core/relay.ts'
@@ -59,6 +60,7 @@ export class Arrival implements Exchange {
   principal?: Principal
   owned?: readonly OwnedObject[]
   scopes?: Scopes
+  pipeline?: Pipeline
   plan?: Plan
   affinity?: { readonly name: string; readonly ttlMs: number }
   ownFields?: readonly string[]

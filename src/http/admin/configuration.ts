@@ -8,11 +8,12 @@ import { inOrder } from '../../core/pipeline.ts'
 import type { JsonObject, JsonValue } from '../../core/request.ts'
 import { parseStrict } from '../../core/settings.ts'
 import type { Configuration, Mode, UpstreamConfiguration } from '../../core/store.ts'
+import { effectiveRoute } from './effective.ts'
 import type { AdminContext, CoreCall, CoreRoute } from './route.ts'
-import { Alias, File, ModuleChange, ModuleSecret, Prices, Route, Upstream } from './schemas.ts'
+import { Alias, File, ModuleChange, ModuleSecret, Override, Prices, Route, Upstream } from './schemas.ts'
 
 const anything = Type.Object({}, { additionalProperties: true })
-type Section = 'modules' | 'upstreams' | 'routes' | 'aliases' | 'prices'
+type Section = 'modules' | 'upstreams' | 'routes' | 'aliases' | 'prices' | 'overrides'
 
 /** Ids that stand for our own paths. */
 const RESERVED = new Set(
@@ -31,11 +32,11 @@ async function put(context: AdminContext, call: CoreCall, section: Section, name
   const { gateway } = context
   const edit = (now: Configuration): Configuration => {
     refuseFileOwned(now, `${section}/${name}`)
-    const { [name]: _, ...others } = now[section] as Record<string, unknown>
+    const { [name]: _, ...others } = (now[section] ?? {}) as Record<string, unknown>
     return { ...now, [section]: value === undefined ? others : { ...others, [name]: value } }
   }
   const now = gateway.snapshot.configuration
-  const before = (now[section] as unknown as Record<string, JsonValue>)[name] ?? null
+  const before = ((now[section] ?? {}) as unknown as Record<string, JsonValue>)[name] ?? null
   const after = (value ?? null) as JsonValue
   if (call.dry) {
     edit(now)
@@ -57,7 +58,7 @@ function entry(section: Section, what: string, schema: TObject, example: JsonObj
       summary: `All ${section}.`,
       answer: anything,
       example: { [section]: { name: example } },
-      handle: ({ gateway }) => ({ [section]: gateway.snapshot.configuration[section] }),
+      handle: ({ gateway }) => ({ [section]: gateway.snapshot.configuration[section] ?? {} }),
     },
     {
       method: 'GET',
@@ -66,7 +67,7 @@ function entry(section: Section, what: string, schema: TObject, example: JsonObj
       answer: anything,
       example,
       handle({ gateway }, call) {
-        const found = (gateway.snapshot.configuration[section] as Record<string, unknown>)[nameOf(call)]
+        const found = ((gateway.snapshot.configuration[section] ?? {}) as Record<string, unknown>)[nameOf(call)]
         if (!found) throw failure('not_found', { what: `${what} "${nameOf(call)}"` })
         return found
       },
@@ -91,7 +92,7 @@ function entry(section: Section, what: string, schema: TObject, example: JsonObj
       example: {},
       handle(context, call) {
         const name = nameOf(call)
-        if (!Object.hasOwn(context.gateway.snapshot.configuration[section], name)) {
+        if (!Object.hasOwn(context.gateway.snapshot.configuration[section] ?? {}, name)) {
           throw failure('not_found', { what: `${what} "${name}"` })
         }
         const owned = section === 'upstreams' ? context.gateway.snapshot.configuration.upstreams[name] : undefined
@@ -176,9 +177,9 @@ function planFile(gateway: Gateway, input: unknown, name: string) {
   const changes: { object: string; change: string; before: JsonValue; after: JsonValue }[] = []
   const owns: string[] = []
   const next: Record<string, unknown> = { ...now }
-  for (const section of ['modules', 'upstreams', 'routes', 'aliases', 'prices'] as const) {
+  for (const section of ['modules', 'upstreams', 'routes', 'aliases', 'prices', 'overrides'] as const) {
     const wanted = file[section] ?? {}
-    const current = now[section] as unknown as Record<string, JsonValue>
+    const current = (now[section] ?? {}) as unknown as Record<string, JsonValue>
     const result: Record<string, unknown> = {}
     for (const [id, value] of Object.entries(current)) {
       const gone = owned.has(`${section}/${id}`) && !Object.hasOwn(wanted, id)
@@ -200,7 +201,8 @@ function planFile(gateway: Gateway, input: unknown, name: string) {
       }
       result[id] = value
     }
-    next[section] = result
+    if (section !== 'overrides' || Object.keys(result).length > 0) next[section] = result
+    else delete next[section]
   }
   next.file = { name, owns }
   return { next: next as unknown as Configuration, changes }
@@ -254,7 +256,12 @@ export const configurationRoutes: readonly CoreRoute[] = [
       const state = context.gateway.moduleState(id)
       const wanted = parseStrict(ModuleChange, call.body)
       const settings = parseStrict(module.settings, wanted.settings ?? state.settings, 'settings')
-      const answer = await put(context, call, 'modules', id, { mode: wanted.mode ?? (state.mode as Mode), settings })
+      const unlocked = wanted.unlocked ?? state.unlocked
+      const answer = await put(context, call, 'modules', id, {
+        mode: wanted.mode ?? (state.mode as Mode),
+        settings,
+        ...(unlocked ? { unlocked } : {}),
+      })
       return { ...(answer as object), module: describeModule(context, id) }
     },
   },
@@ -314,6 +321,10 @@ export const configurationRoutes: readonly CoreRoute[] = [
     ],
   }),
   ...entry('aliases', 'alias', Alias, { model: 'gpt-4o-mini' }),
+  ...entry('overrides', 'override', Override, {
+    modules: { cache: { mode: 'enforce', settings: { ttlSeconds: 60 } } },
+  }),
+  effectiveRoute,
   ...entry('prices', 'price', Prices, { prices: [{ from: '2026-01-01', rates: { input: '0.15', output: '0.60' } }] }),
   {
     method: 'GET',

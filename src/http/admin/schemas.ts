@@ -10,7 +10,15 @@ const choice = <T extends string>(...values: readonly T[]) => Type.Union(values.
 const milliseconds = Type.Integer({ minimum: 1, maximum: 86_400_000 })
 
 export const Mode = Type.Union([Type.Literal('off'), Type.Literal('observe'), Type.Literal('enforce')])
-export const ModuleChange = Type.Object({ mode: Type.Optional(Mode), settings: Type.Optional(Json) }, closed)
+export const ModuleChange = Type.Object(
+  {
+    mode: Type.Optional(Mode),
+    settings: Type.Optional(Json),
+    unlocked: Type.Optional(Type.Boolean({ description: 'Places below may make it looser, not only stricter.' })),
+  },
+  closed,
+)
+export const Override = Type.Object({ modules: Type.Record(Type.String(), ModuleChange) }, closed)
 export const ModuleSecret = Type.Object({ secret: Type.String({ minLength: 1, maxLength: 8_192 }) }, closed)
 
 /** A name or a value that would break out of its line is refused here, not at the first call (T57). */
@@ -235,6 +243,7 @@ export const File = Type.Object(
     routes: Type.Optional(Type.Record(Type.String(), Route)),
     aliases: Type.Optional(Type.Record(Type.String(), Alias)),
     prices: Type.Optional(Type.Record(Type.String(), Type.Array(Price, { minItems: 1 }))),
+    overrides: Type.Optional(Type.Record(Type.String(), Override)),
   },
   closed,
 )

@@ -15,9 +15,9 @@ import { canonicalJson } from './canonical.ts'
 
 const settings = Type.Object(
   {
-    ttlSeconds: Type.Integer({ default: 3_600, minimum: 1, maximum: 31_536_000 }),
-    maxRequestBytes: Type.Integer({ default: 262_144, minimum: 1_024, maximum: 4_194_304 }),
-    maxReplyBytes: Type.Integer({ default: 1_048_576, minimum: 1_024, maximum: 33_554_432 }),
+    ttlSeconds: Type.Integer({ default: 3_600, minimum: 1, maximum: 31_536_000, stricter: 'lower' }),
+    maxRequestBytes: Type.Integer({ default: 262_144, minimum: 1_024, maximum: 4_194_304, stricter: 'lower' }),
+    maxReplyBytes: Type.Integer({ default: 1_048_576, minimum: 1_024, maximum: 33_554_432, stricter: 'lower' }),
     singleFlight: Type.Boolean({ default: true, description: 'Identical requests at the same moment share one call.' }),
   },
   { additionalProperties: false },
@@ -29,6 +29,7 @@ export default defineModule({
   summary: 'Answers a repeated request from memory, for the same owner only.',
   layer: 'memory',
   after: ['idempotency'],
+  overridable: true,
   default: 'off',
   fault: 'open',
   patienceMs: 3_600_000,

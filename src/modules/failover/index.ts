@@ -13,6 +13,7 @@ export default defineModule({
   summary: "Survives a failing upstream: tries again where that helps, then a route's next target.",
   layer: 'routing',
   after: ['aliases'],
+  overridable: true,
   default: 'enforce',
   fault: 'open',
   settings: Type.Object(

@@ -15,11 +15,20 @@ import { tables } from './tables.ts'
 
 const settings = Type.Object(
   {
-    bodies: Type.Boolean({ default: false, description: 'Keep what was asked and answered, not only that it was.' }),
-    maxBodyBytes: Type.Integer({ default: 262_144, minimum: 256, maximum: 16_777_216 }),
-    metadataDays: Type.Integer({ default: 90, minimum: 1, maximum: 3_650 }),
-    bodyDays: Type.Integer({ default: 7, minimum: 1, maximum: 3_650 }),
-    maxFileBytes: Type.Integer({ default: 2_147_483_648, minimum: 1_048_576, description: 'Oldest bodies go first.' }),
+    bodies: Type.Boolean({
+      default: false,
+      stricter: 'false',
+      description: 'Keep what was asked and answered, not only that it was.',
+    }),
+    maxBodyBytes: Type.Integer({ default: 262_144, minimum: 256, maximum: 16_777_216, stricter: 'lower' }),
+    metadataDays: Type.Integer({ instance: true, default: 90, minimum: 1, maximum: 3_650 }),
+    bodyDays: Type.Integer({ instance: true, default: 7, minimum: 1, maximum: 3_650 }),
+    maxFileBytes: Type.Integer({
+      instance: true,
+      default: 2_147_483_648,
+      minimum: 1_048_576,
+      description: 'Oldest bodies go first.',
+    }),
   },
   { additionalProperties: false },
 )
@@ -32,6 +41,7 @@ export default defineModule({
   id: 'logs',
   summary: 'Remembers each request: where it went, what it cost, and why.',
   layer: 'books',
+  overridable: true,
   default: 'enforce',
   fault: 'open',
   patienceMs: 10_000,
