@@ -25,6 +25,7 @@ import { type DataPlaneParts, dataPlane } from './http/data-plane.ts'
 import { createExplain } from './http/explain.ts'
 import { createMetrics, health, targetMetrics } from './http/health.ts'
 import { createIdentity, fingerprint, type Identity } from './http/identity.ts'
+import { ownKey } from './http/key.ts'
 import { models } from './http/models.ts'
 import { createServer } from './http/server.ts'
 import { modules as moduleList } from './modules/index.ts'
@@ -195,6 +196,7 @@ async function start(options: ServeOptions, undo: (() => Promise<unknown>)[]): P
   }
   models(app, gateway, identity)
   dataPlane(app, doors)
+  ownKey(app, gateway, identity, now)
   const trouble = () => store.ledger.trouble
   targetMetrics(registry, gateway, now)
   health(app, { gateway, identity, registry, draining: () => draining, port: () => port, trouble })
@@ -337,6 +339,7 @@ function createRecorder(dropped: (hook: string, error: unknown) => void, count: 
 function adminStoreOf(store: LocalStore): AdminStore {
   return {
     usage: ({ groupBy, ...asked }) => store.query.usage({ ...asked, groupBy: groupBy as UsageKey[] }),
+    rows: (question) => store.query.exported(question),
     unpriced: () => store.query.unpriced(),
     reprice: (selection, price, actor) => store.query.reprice(selection, price, actor),
     backup: (toDir) => store.backup(toDir),

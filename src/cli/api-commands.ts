@@ -248,7 +248,11 @@ export function apiCommands(stockyard: Command, dataDir: () => Option): void {
     })
 
   own(stockyard, 'usage', 'tokens and money, from the ledger')
-    .option('--by <keys>', 'any of model, upstream, principal, day, hour, with commas', 'model,upstream')
+    .option(
+      '--by <keys>',
+      'any of organization, team, user, key, endUser, model, upstream, tag, day, hour, with commas',
+      'model,upstream',
+    )
     .option('--from <time>', 'ISO time')
     .option('--to <time>', 'ISO time')
     .action(async (flags: ClientFlags & { by: string; from?: string; to?: string }) => {

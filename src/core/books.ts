@@ -90,7 +90,7 @@ export class Books {
     if (facts?.model) attempt.servedModel = facts.model
     attempt.totalMs ??= at - attempt.startedAt
     const usage = usageOf(x, outcome, facts)
-    const price = x.prices.of(attempt.target, attempt.startedAt)
+    const price = x.prices.of(attempt.target, attempt.startedAt, x.principal)
     attempt.usage = usage
     attempt.cost = price && usage.source !== 'none' ? costOf(usage, price) : ZERO
     if (!price && usage.source !== 'none') this.#unpriced = true

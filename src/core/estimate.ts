@@ -49,7 +49,7 @@ const OUTPUT_LIMITS = ['max_completion_tokens', 'max_output_tokens', 'max_tokens
 /** What `output` tokens and the estimated input cost at most, in whatever buckets they come; undefined: no price. */
 export function costAtMost(x: Exchange, target: Target, at: number, output: number): NanoUsd | undefined {
   if (x.relay?.deed.free) return ZERO
-  const price = x.prices.of(target, at)
+  const price = x.prices.of(target, at, x.principal)
   if (!price) return undefined
   const input = x.inputEstimate
   // A tier is chosen by the input, so each bucket is asked with all of it.

@@ -59,7 +59,7 @@ export async function explain(
 }
 
 function described(x: Exchange, target: Target, judged: boolean, now: number): object {
-  const price = x.prices.of(target, now)
+  const price = x.prices.of(target, now, x.principal)
   const atMost = worstCase(x, target, now)
   const rests = judged && !isUsable(target, now) ? recoveryOf(target, now) : undefined
   return {

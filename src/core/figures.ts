@@ -57,6 +57,11 @@ export class Figures<K extends FigureKind, Figure extends Rows[K] = Rows[K]> {
     return all
   }
 
+  /** Those that a caller alone falls into, whatever it asks for. */
+  about(principal: Principal): readonly Applied<Figure>[] {
+    return this.#compiledFor({ principal, headers: {}, json: {}, model: '' } as unknown as Exchange).fixed
+  }
+
   #at(anchor: string): readonly Figure[] {
     return this.#directory.figures(this.#kind, anchor) as unknown as readonly Figure[]
   }

@@ -12,7 +12,7 @@ import type { Replay } from './kept.ts'
 import type { Keyring } from './keys.ts'
 import type { NanoUsd } from './money.ts'
 import type { Reply, ReplyEvent } from './reply.ts'
-import type { ModelRequest } from './request.ts'
+import type { JsonObject, ModelRequest } from './request.ts'
 import type { Action, Actor } from './roles.ts'
 import type { Ledger, Mode, ScopedCache, Tables, TablesDefinition } from './store.ts'
 import type { Usage } from './usage.ts'
@@ -266,6 +266,8 @@ export interface Module<Settings extends TObject = TObject> {
   erase?(host: Host, subject: Subject): Awaitable<number>
   /** What a schema cannot say. Pure: no input or output. Each problem as a sentence. */
   check?(settings: Static<Settings>): readonly string[]
+  /** What a caller may know about itself (`GET /v1/key`), in fields of this module's own. Only asked while it is on. */
+  aboutCaller?(host: Host, principal: Principal): Awaitable<JsonObject>
   /** Runs on every settings change; the old hooks are stopped when their last exchange has ended. */
   start(host: Host, settings: Static<Settings>): Awaitable<Started>
 }

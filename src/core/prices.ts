@@ -1,31 +1,43 @@
 /** What a call to a target costs at an instant, compiled once a snapshot from the configuration and the catalog. */
+import { createHash } from 'node:crypto'
 import type { Catalog } from './catalog.ts'
-import type { Target } from './exchange.ts'
+import type { Principal, Target } from './exchange.ts'
 import { NANOS_PER_DOLLAR, parseDollars } from './money.ts'
 import type { Configuration, PriceConfiguration } from './store.ts'
 import { type Price, type Rates, WHOLE_SHARE } from './usage.ts'
 
 export interface Prices {
-  /** Undefined: nobody knows. A price of zero is a price. */
-  of(target: Pick<Target, 'upstream' | 'model'>, at: number): Price | undefined
+  /** Undefined: nobody knows. A price of zero is a price. Without a caller it is the price that holds for everybody. */
+  of(target: Pick<Target, 'upstream' | 'model'>, at: number, caller?: Principal): Price | undefined
   /** The largest output that the model takes, where the catalog knows it. */
   outputLimitOf(model: string): number | undefined
 }
 
-/** An administrator's price for `upstream/model` or `model` wins over the catalog's; the newest that has begun applies. */
+interface Own {
+  readonly from: number
+  readonly entry: PriceConfiguration
+  readonly price: Price
+}
+
+/**
+ * An administrator's price for `upstream/model` or `model` wins over the catalog's. Of several, one for the caller's key goes
+ * before one for its organization, and that before one for everybody; then the newest that has begun applies.
+ */
 export function compilePrices(configuration: Configuration, catalog: Catalog): Prices {
-  const own = new Map<string, { from: number; price: Price }[]>()
+  const own = new Map<string, Own[]>()
   for (const [name, entries] of Object.entries(configuration.prices)) {
     own.set(
       name,
-      entries.map((entry, i) => compilePrice(name, i, entry)).sort((a, b) => b.from - a.from),
+      entries
+        .map((entry): Own => ({ from: beginOf(entry), entry, price: compilePrice(name, entry) }))
+        .sort((a, b) => precision(b.entry) - precision(a.entry) || b.from - a.from),
     )
   }
   return {
-    of({ upstream, model }, at) {
+    of({ upstream, model }, at, caller) {
       if (own.size > 0) {
         const entries = own.get(`${upstream.id}/${model}`) ?? own.get(model)
-        const found = entries?.find(({ from }) => from <= at)
+        const found = entries?.find(({ from, entry }) => from <= at && holdsFor(entry, caller))
         if (found) return found.price
       }
       const vendor = upstream.provider.catalog
@@ -35,20 +47,30 @@ export function compilePrices(configuration: Configuration, catalog: Catalog): P
   }
 }
 
-function compilePrice(name: string, index: number, entry: PriceConfiguration): { from: number; price: Price } {
+const beginOf = ({ from }: PriceConfiguration): number =>
+  from === undefined ? Number.NEGATIVE_INFINITY : Date.parse(from)
+
+const precision = ({ key, organization }: PriceConfiguration): number =>
+  (key === undefined ? 0 : 2) + (organization === undefined ? 0 : 1)
+
+function holdsFor({ key, organization }: PriceConfiguration, caller: Principal | undefined): boolean {
+  if (key !== undefined && (caller?.kind !== 'key' || caller.id !== key)) return false
+  return organization === undefined || caller?.organization === organization
+}
+
+function compilePrice(name: string, entry: PriceConfiguration): Price {
+  // Another content is another version, so that what stands on a ledger row never changes its meaning.
+  const digest = createHash('sha256').update(JSON.stringify(entry)).digest('hex').slice(0, 12)
   const perCall = entry.perCall && mapValues(entry.perCall, parseDollars)
   return {
-    from: entry.from === undefined ? Number.NEGATIVE_INFINITY : Date.parse(entry.from),
-    price: {
-      version: `override:${name}@${entry.from ?? index}`,
-      rates: ratesOf(entry.rates),
-      ...(entry.tiers
-        ? { tiers: entry.tiers.map((t) => ({ aboveInputTokens: t.aboveInputTokens, rates: ratesOf(t.rates) })) }
-        : {}),
-      ...(entry.serviceTiers ? { serviceTiers: mapValues(entry.serviceTiers, shareOf) } : {}),
-      ...(entry.perRequest === undefined ? {} : { perRequest: parseDollars(entry.perRequest) }),
-      ...(perCall ? { perCall } : {}),
-    },
+    version: `override:${name}@${entry.from ?? 'always'}#${digest}`,
+    rates: ratesOf(entry.rates),
+    ...(entry.tiers
+      ? { tiers: entry.tiers.map((t) => ({ aboveInputTokens: t.aboveInputTokens, rates: ratesOf(t.rates) })) }
+      : {}),
+    ...(entry.serviceTiers ? { serviceTiers: mapValues(entry.serviceTiers, shareOf) } : {}),
+    ...(entry.perRequest === undefined ? {} : { perRequest: parseDollars(entry.perRequest) }),
+    ...(perCall ? { perCall } : {}),
   }
 }
 

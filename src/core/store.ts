@@ -255,6 +255,9 @@ export interface AliasConfiguration {
 /** Dollars per million tokens as decimal strings, from a date on. Keyed by `upstream/model` or `model`. */
 export interface PriceConfiguration {
   readonly from?: string
+  /** Only for calls of this organization, or with this key. */
+  readonly organization?: string
+  readonly key?: string
   readonly rates: Readonly<Record<string, string>>
   readonly tiers?: readonly { readonly aboveInputTokens: number; readonly rates: Readonly<Record<string, string>> }[]
   /** Multiples of the token rates, as decimal text: `0.5`. */

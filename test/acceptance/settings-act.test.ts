@@ -218,6 +218,8 @@ const ELSEWHERE: Readonly<Record<string, string>> = {
   'Route.strategy': 'there is one only',
   'Route.timeouts.connectMs': 'needs an address that swallows packets; src/wire tests it',
   'Price.rates': 'test/acceptance/cached-input.test.ts, bucket by bucket',
+  'Price.organization': 'test/acceptance/usage.test.ts',
+  'Price.key': 'test/acceptance/usage.test.ts',
   'Price.perCall': 'src/catalog tests it against recorded invoices',
 }
 

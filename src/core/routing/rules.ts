@@ -216,7 +216,7 @@ function filterFor(x: Exchange, rules: RouteRules, wishes: Wishes | undefined, n
     if (tags.length + anyTags.length > 0) filters.push(tagFilter(tags, anyTags))
   }
   const caps = [rules.maxPrice, wishes?.maxPrice].filter((cap) => cap !== undefined)
-  filters.push(priceFilter(caps, (target) => x.prices.of(target, now)))
+  filters.push(priceFilter(caps, (target) => x.prices.of(target, now, x.principal)))
   if (rules.requireParameters || wishes?.requireParameters) filters.push(parameterFilter(x))
   filters.push(modalityFilter(x))
   return (targets, more) => {

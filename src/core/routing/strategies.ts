@@ -66,7 +66,7 @@ function usage(targets: readonly Target[], { now }: StrategyContext): readonly T
 function cost(targets: readonly Target[], { x, now }: StrategyContext): readonly Target[] {
   const output = Math.floor(Math.min(Math.max(x.outputLimit ?? 1_000, 1), 1_000_000))
   return sortedBy(targets, (target) => {
-    const price = x.prices.of(target, now)
+    const price = x.prices.of(target, now, x.principal)
     if (!price) return Number.MAX_VALUE
     return Number(costOf({ source: 'estimated', input: x.inputEstimate, output }, price))
   })

@@ -17,9 +17,11 @@ import { operationRoutes } from './operations.ts'
 import type { AdminContext, CoreCall, CoreRoute } from './route.ts'
 import { createDoor, type SignedIn, sessionRoutes } from './sessions.ts'
 import { targetRoutes } from './targets.ts'
+import { usageRoutes } from './usage.ts'
 
 export const coreRoutes: readonly CoreRoute[] = [
   ...configurationRoutes,
+  ...usageRoutes,
   ...operationRoutes,
   ...targetRoutes,
   ...sessionRoutes,

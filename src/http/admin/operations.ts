@@ -2,7 +2,6 @@
 import { randomBytes } from 'node:crypto'
 import { type TObject, Type } from 'typebox'
 import { failure } from '../../core/errors.ts'
-import { type View, viewOf } from '../../core/roles.ts'
 import { parseStrict } from '../../core/settings.ts'
 import type { CoreRoute } from './route.ts'
 
@@ -13,42 +12,6 @@ const ProxyKey = Type.Object({ key: Type.Optional(Type.String({ minLength: 16, m
 const Directory = Type.Object({ directory: Type.String({ minLength: 1 }) }, closed)
 const Erasure = Type.Object({ exchange: text, principal: text, user: text, endUser: text }, closed)
 const MasterKey = Type.Object({ masterKey: Type.String({ minLength: 16 }) }, closed)
-const UsageQuery = Type.Object(
-  {
-    from: text,
-    to: text,
-    groupBy: text,
-    model: text,
-    upstream: text,
-    principal: text,
-    organization: text,
-    team: text,
-    user: text,
-    endUser: text,
-  },
-  closed,
-)
-const Reprice = Type.Object(
-  { model: text, upstream: text, from: text, to: text, all: Type.Optional(Type.Boolean()) },
-  closed,
-)
-
-function moment(value: string | undefined, name: string): number | undefined {
-  if (value === undefined) return undefined
-  const at = Date.parse(value)
-  if (Number.isNaN(at)) throw failure('invalid_request', { problem: `"${name}" is not a time`, param: name })
-  return at
-}
-
-const GROUPS = 'model upstream provider upstreamModel principal organization team user endUser day hour'.split(' ')
-
-function groupsOf(asked: string): string[] {
-  const groups = [...new Set(asked.split(','))]
-  const unknown = groups.find((group) => !GROUPS.includes(group))
-  if (unknown === undefined) return groups
-  const problem = `"groupBy" may name ${GROUPS.join(', ')}`
-  throw failure('invalid_request', { problem, param: 'groupBy' })
-}
 
 export const operationRoutes: readonly CoreRoute[] = [
   {
@@ -94,62 +57,6 @@ export const operationRoutes: readonly CoreRoute[] = [
       if (call.dry) return { dry: true }
       identity.confirmLocalTrust(call.actor)
       return { confirmed: true }
-    },
-  },
-  {
-    method: 'GET',
-    path: 'usage',
-    summary: 'Tokens and money from the ledger, grouped by any of model, upstream, principal, day, hour.',
-    query: UsageQuery,
-    answer: anything,
-    example: { rows: [{ day: '2026-11-23', model: 'gpt-4o-mini', requests: 3, costUsd: '0.000069' }] },
-    needs: 'signed-in',
-    async handle({ store, now }, { query, who }) {
-      const { from, to, groupBy, ...asked } = query as Record<string, string | undefined>
-      const filters = { ...asked, ...viewOf(who, asked as View) }
-      return {
-        rows: await store.usage({
-          from: moment(from, 'from') ?? 0,
-          to: moment(to, 'to') ?? now() + 1,
-          groupBy: groupsOf(groupBy ?? 'model,upstream'),
-          filters: filters as Record<string, string>,
-        }),
-      }
-    },
-  },
-  {
-    method: 'GET',
-    path: 'usage/unpriced',
-    summary: 'Models that were used without a known price, with how much.',
-    answer: anything,
-    example: { models: [{ upstream: 'custom', model: 'my-model', requests: 12 }] },
-    handle: async ({ store }) => ({ models: await store.unpriced() }),
-  },
-  {
-    method: 'POST',
-    path: 'usage/reprice',
-    summary: 'Books past calls again at the price that is set now, as adjustments; nothing is rewritten.',
-    body: Reprice,
-    answer: anything,
-    example: { upstream: 'custom', model: 'my-model' },
-    async handle({ store, gateway, now }, call) {
-      const { model, upstream, from, to, all } = parseStrict(Reprice, call.body)
-      const target = gateway.snapshot.upstreams.get(upstream ?? '')
-      if (!target || model === undefined) {
-        throw failure('invalid_request', {
-          problem: 'Name an upstream that is configured, and the model as it is called there.',
-        })
-      }
-      const price = gateway.snapshot.prices.of({ upstream: target, model }, now())
-      if (!price) throw failure('not_found', { what: `price for ${upstream}/${model}; set one with PUT /api/prices` })
-      const selection = {
-        upstream: target.id,
-        upstreamModel: model,
-        from: moment(from, 'from') ?? 0,
-        to: moment(to, 'to') ?? now() + 1,
-        unpricedOnly: all !== true,
-      }
-      return call.dry ? { dry: true } : store.reprice(selection, price, call.actor)
     },
   },
   {

@@ -8,7 +8,7 @@ import type { Session } from '../../core/directory.ts'
 import type { Principal } from '../../core/exchange.ts'
 import type { Gateway } from '../../core/gateway.ts'
 import type { AdminCall, Awaitable, Needs } from '../../core/module.ts'
-import type { Price } from '../../core/usage.ts'
+import type { Bucket, Price } from '../../core/usage.ts'
 import type { Asked } from '../explain.ts'
 import type { Identity } from '../identity.ts'
 import type { Attempts } from './attempts.ts'
@@ -16,6 +16,8 @@ import type { Attempts } from './attempts.ts'
 /** What administrators may ask of the store beyond core's port; main hands it in. Money as decimal strings of dollars. */
 export interface AdminStore {
   usage(question: UsageAsked): Promise<readonly object[]>
+  /** In pages, in the order of time; none at the end. */
+  rows(question: RowsAsked): Promise<readonly LedgerFact[]>
   unpriced(): Promise<readonly object[]>
   reprice(selection: RepriceAsked, price: Price, actor: string): Promise<object>
   backup(toDir: string): Promise<object>
@@ -23,11 +25,36 @@ export interface AdminStore {
   rotateMasterKey(key: string, dryRun: boolean): number
   health(): object
 }
-export interface UsageAsked {
+export interface LedgerSelection {
   readonly from: number
   readonly to: number
-  readonly groupBy: readonly string[]
   readonly filters: Readonly<Record<string, string>>
+}
+export interface UsageAsked extends LedgerSelection {
+  readonly groupBy: readonly string[]
+}
+export interface RowsAsked extends LedgerSelection {
+  readonly after?: { readonly at: number; readonly seq: number }
+}
+/** A settled row of the ledger. */
+export interface LedgerFact extends Readonly<Record<Bucket, number>> {
+  readonly seq: number
+  readonly at: number
+  readonly kind: string
+  readonly attempt: number
+  readonly exchange: string
+  readonly principal: string
+  readonly organization: string | null
+  readonly team: string | null
+  readonly user: string | null
+  readonly endUser: string | null
+  readonly tags: readonly string[]
+  readonly model: string
+  readonly upstream: string
+  readonly provider: string
+  readonly upstreamModel: string
+  readonly costUsd: string
+  readonly priceVersion: string | null
 }
 
 export interface RepriceAsked {

@@ -195,6 +195,8 @@ const Rates = Type.Object(Object.fromEntries(BUCKETS.map((bucket) => [bucket, Ty
 export const Price = Type.Object(
   {
     from: Type.Optional(Type.String({ pattern: '^\\d{4}-\\d{2}-\\d{2}(T[\\d:.]+Z)?$' })),
+    organization: Type.Optional(Type.String({ minLength: 1, description: 'Only for calls of this organization.' })),
+    key: Type.Optional(Type.String({ minLength: 1, description: 'Only for calls with this key.' })),
     rates: Rates,
     tiers: Type.Optional(
       Type.Array(

@@ -2,7 +2,9 @@
  * Caps on what is spent, for whoever and whatever a budget's scope names. Before anything goes upstream the most that a
  * call can cost is held in every account at once, or in none; what it did cost comes from the ledger.
  */
+import { Figures } from '../../core/figures.ts'
 import { defineModule, type Host } from '../../core/module.ts'
+import { formatDollars, nanoUsdOf } from '../../core/money.ts'
 import { Accounts } from './accounts.ts'
 import { admin } from './admin.ts'
 import { createAdmission } from './admission.ts'
@@ -45,6 +47,30 @@ export default defineModule({
     webhookUrl === undefined || /^https?:\/\/\S+$/.test(webhookUrl)
       ? []
       : ['webhookUrl must be an http or https address.'],
+  async aboutCaller(host, principal) {
+    const accounts = kept(host, 'accounts', () => new Accounts(host))
+    const now = host.now()
+    const dollars = (nanos: bigint): string => formatDollars(nanoUsdOf(nanos))
+    const budgets = await Promise.all(
+      new Figures(host.directory, 'budget').about(principal).map(async (applied) => {
+        const account = accounts.of(applied)
+        await account.ready(applied.figure, now)
+        const { scope, window, hard = true } = applied.figure
+        const left = account.limit(now) - account.spent(now) - account.held
+        const resetAt = account.resetAt(now)
+        return {
+          scope: { ...scope },
+          window: { ...window },
+          hard,
+          limitUsd: dollars(account.limit(now)),
+          spentUsd: dollars(account.spent(now)),
+          remainingUsd: dollars(left < 0n ? 0n : left),
+          resetAt: resetAt === undefined ? null : new Date(resetAt).toISOString(),
+        }
+      }),
+    )
+    return { budgets }
+  },
   start(host, chosen) {
     const accounts = kept(host, 'accounts', () => new Accounts(host))
     const expectations = kept(host, 'expectations', () => new Expectations())

@@ -6,7 +6,7 @@ import { type Static, Type } from 'typebox'
 import type { Limit } from '../../core/directory.ts'
 import { GatewayError, Refusal } from '../../core/errors.ts'
 import { outputLimit } from '../../core/estimate.ts'
-import type { Allowance, Attempt, Exchange, Left } from '../../core/exchange.ts'
+import type { Allowance, Attempt, Exchange, Left, Principal } from '../../core/exchange.ts'
 import { type Applied, Figures } from '../../core/figures.ts'
 import { defineModule, type Hold, type Host } from '../../core/module.ts'
 import type { Reply } from '../../core/reply.ts'
@@ -51,6 +51,10 @@ export default defineModule({
       message:
         'This request needs {needed} {counts}, more than {limit} ever allows. Ask for less, or for a higher limit.',
     },
+  },
+  aboutCaller(host, principal) {
+    const limiter = createLimiter(host, { count: [...BUCKETS] }, remembered(host))
+    return { limits: limiter.about(principal) }
   },
   start(host, chosen) {
     const counters = remembered(host)
@@ -202,6 +206,16 @@ function createLimiter(host: Host, chosen: Settings, counters: Counters) {
   }
 
   return {
+    /** What a caller has left of the limits that hold for it whatever it asks for. */
+    about(principal: Principal) {
+      const now = performance.now()
+      return figures.about(principal).map(({ figure: limit, name }) => {
+        const { window, running } = counters.of(limit, name, counted)
+        const used = window ? window.used(now) : running
+        const { scope, counts, per = null, amount } = limit
+        return { scope: { ...scope }, counts, per, amount, remaining: Math.max(0, amount - used) }
+      })
+    },
     attempt(x: Exchange, attempt: Attempt, next: () => Promise<Reply>): Promise<Reply> {
       const applied = figures.to(x, attempt.target.upstream.id)
       return applied.length === 0 ? next() : call(x, attempt, claimsOf(x, applied, attempt.target), next)

@@ -12,6 +12,7 @@ import { Ballast, diskIsFull } from './ballast.ts'
 import { ConfigurationFile } from './configuration.ts'
 import { administrative } from './database.ts'
 import { DirectoryFile } from './directory.ts'
+import type { ExportQuestion, ExportRow } from './export-query.ts'
 import { Facts } from './facts.ts'
 import { complaintOf, problemOf } from './fault.ts'
 import { DATABASES, type DatabaseName, databasePath, prepareDirectory, takeLock } from './files.ts'
@@ -95,6 +96,8 @@ export interface LocalStore {
   readonly query: {
     usage(question: UsageQuestion): Promise<readonly UsageSum[]>
     attempts(question: AttemptsQuestion): Promise<readonly SettledAttempt[]>
+    /** A page of settled rows; none at the end. */
+    exported(question: ExportQuestion): Promise<readonly ExportRow[]>
     unpriced(): Promise<readonly Unpriced[]>
     /** Writes what is between the present cost of the selected calls and that under `price`. Runs one at a time. */
     reprice(selection: RepriceSelection, price: Price, actor: string): Promise<Repriced>
@@ -273,6 +276,7 @@ export async function openStore(options: StoreOptions): Promise<LocalStore> {
       query: {
         usage: (question) => ask('usage', question),
         attempts: (question) => ask('attempts', question),
+        exported: (question) => ask('exported', question),
         unpriced: () => ask('unpriced', undefined),
         reprice: repricing({
           compute: (question) => ask('reprice', question),

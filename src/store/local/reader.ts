@@ -2,6 +2,7 @@
 import type { DatabaseSync } from 'node:sqlite'
 import type { SqlValue, Sums } from '../../core/store.ts'
 import { connect } from './database.ts'
+import { type ExportQuestion, type ExportRow, exported } from './export-query.ts'
 import { type DatabaseName, databasePath } from './files.ts'
 import { builder } from './kysely.ts'
 import * as ledger from './ledger-query.ts'
@@ -20,6 +21,7 @@ export type ReaderCalls = {
   usage(question: UsageQuestion): Promise<readonly UsageSum[]>
   attempts(question: ledger.AttemptsQuestion): Promise<readonly ledger.SettledAttempt[]>
   sums(question: BoundedSums): Promise<readonly Sums[]>
+  exported(question: ExportQuestion): Promise<readonly ExportRow[]>
   unpriced(argument: undefined): Promise<readonly ledger.Unpriced[]>
   reprice(question: ledger.RepriceQuestion): Promise<ledger.RepriceAnswer>
 }
@@ -43,6 +45,7 @@ export function openReader({ dataDir, tables }: ReaderOpening): ReaderCalls {
     usage: (question) => usage(rows, question),
     attempts: (question) => ledger.attempts(rows, question),
     sums: (question) => sums(rows, question),
+    exported: (question) => exported(rows, question),
     unpriced: () => ledger.unpriced(rows),
     reprice: (question) => ledger.reprice(rows, question),
   }

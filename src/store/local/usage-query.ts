@@ -7,22 +7,26 @@ import { formatDollars, type NanoUsd } from '../../core/money.ts'
 import { BUCKETS, type Bucket } from '../../core/usage.ts'
 import { COLUMN_OF, type LedgerTables } from './ledger-table.ts'
 
-/** What usage may be grouped by; `day` and `hour` are UTC. */
+/** What usage may be grouped by; `day` and `hour` are UTC. By `tag`, a row counts for each tag that it has. */
 export const USAGE_KEYS = [
   'model',
   'upstream',
   'provider',
   'upstreamModel',
   'principal',
+  'key',
   'organization',
   'team',
   'user',
   'endUser',
+  'tag',
   'day',
   'hour',
 ] as const
 export type UsageKey = (typeof USAGE_KEYS)[number]
-type PlainKey = Exclude<UsageKey, 'day' | 'hour'>
+/** Whatever a row may have to have a value of. */
+type FilterKey = Exclude<UsageKey, 'day' | 'hour'>
+type PlainKey = Exclude<FilterKey, 'tag'>
 
 export interface UsageQuestion {
   /** Milliseconds since 1970: from (inclusive) to (exclusive). */
@@ -30,7 +34,7 @@ export interface UsageQuestion {
   readonly to: number
   readonly groupBy: readonly UsageKey[]
   /** Only rows that have exactly these values. */
-  readonly filters?: Readonly<Partial<Record<PlainKey, string>>>
+  readonly filters?: Readonly<Partial<Record<FilterKey, string>>>
 }
 
 export interface UsageSum {
@@ -58,6 +62,7 @@ const COLUMN_OF_KEY = {
   provider: 'provider',
   upstreamModel: 'upstream_model',
   principal: 'principal',
+  key: 'principal',
   organization: 'organization',
   team: 'team',
   user: 'user',
@@ -140,17 +145,35 @@ function sumsOf(db: Kysely<LedgerTables>, question: UsageQuestion, slice: { from
         sql<bigint>`coalesce(sum(${sql.ref(column)}), 0)`.as(column),
       ),
     )
+  if (question.groupBy.includes('tag')) {
+    query = query.leftJoin(sql`json_each(ledger.tags)`.as('tagged'), (join) => join.onTrue()) as typeof query
+  }
   for (const key of question.groupBy) {
     const value =
       key === 'day' || key === 'hour'
         ? sql<bigint | string | null>`at / ${sql.lit(MS_OF[key])}`
-        : sql.ref<bigint | string | null>(COLUMN_OF_KEY[key])
+        : key === 'tag'
+          ? sql<string | null>`tagged.value`
+          : sql.ref<bigint | string | null>(COLUMN_OF_KEY[key])
     query = query.select(value.as(`key_${key}`)).groupBy(value)
   }
-  for (const [key, value] of Object.entries(question.filters ?? {})) {
-    query = query.where(COLUMN_OF_KEY[key as PlainKey], '=', value)
+  return filtered(query, question.filters).execute() as Promise<Record<string, unknown>[]>
+}
+
+/** Only rows that have these values. */
+export function filtered<Query extends { where(...args: never[]): Query }>(
+  query: Query,
+  filters: UsageQuestion['filters'] = {},
+): Query {
+  // biome-ignore lint/suspicious/noExplicitAny: the builder's own type says nothing more here
+  let narrowed: any = query
+  for (const [key, value] of Object.entries(filters)) {
+    narrowed =
+      key === 'tag'
+        ? narrowed.where(sql<boolean>`EXISTS (SELECT 1 FROM json_each(ledger.tags) AS own WHERE own.value = ${value})`)
+        : narrowed.where(COLUMN_OF_KEY[key as PlainKey], '=', value)
   }
-  return query.execute() as Promise<Record<string, unknown>[]>
+  return narrowed as Query
 }
 
 function shown(key: UsageKey, value: string | bigint | null): string | null {
