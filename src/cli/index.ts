@@ -8,6 +8,7 @@ import { Command, Option } from 'commander'
 import { VERSION } from '../version.ts'
 import { apiCommands } from './api-commands.ts'
 import { auditCommand } from './audit.ts'
+import { connectCommand } from './connect/index.ts'
 import { doctorCommand } from './doctor.ts'
 import { mockCommand } from './mock.ts'
 import { restoreCommand } from './restore.ts'
@@ -54,6 +55,7 @@ export function program(): Command {
   witnessCommand(stockyard)
   restoreCommand(stockyard, dataDir)
   doctorCommand(stockyard, dataDir)
+  connectCommand(stockyard)
   stockyard
     .command('version')
     .description('print versions')

@@ -115,21 +115,26 @@ function unescaped(text: string): string | undefined {
 /** Stands for the model, to see where in its path an endpoint puts it. */
 const SOME_MODEL = 'some-model-of-this-vendor'
 
+/** Versions of an API differ in what they know, not in what an endpoint is. */
+const unversioned = (path: string): string => path.replace(/^\/v\d\w*(?=\/)/, '')
+
 /** The endpoint read backwards: the model and the kind of reply that this path of it means. */
 function readPath(
   endpoint: Endpoint,
   path: string,
   { options }: Upstream,
 ): { readonly model?: string; readonly stream: boolean } | undefined {
-  if (typeof endpoint === 'string') return path === endpoint ? { stream: false } : undefined
+  const asked = unversioned(path)
+  if (typeof endpoint === 'string') return asked === unversioned(endpoint) ? { stream: false } : undefined
   for (const stream of [false, true]) {
-    const known = pathOf(endpoint, { model: SOME_MODEL, stream, options })?.split('?', 1)[0]
-    if (known === undefined) continue
-    if (known === path) return { stream }
+    const written = pathOf(endpoint, { model: SOME_MODEL, stream, options })?.split('?', 1)[0]
+    if (written === undefined) continue
+    const known = unversioned(written)
+    if (known === asked) return { stream }
     const [before = '', after] = known.split(SOME_MODEL) as [string, string?]
-    if (after === undefined || path.length <= before.length + after.length) continue
-    if (!path.startsWith(before) || !path.endsWith(after)) continue
-    const model = unescaped(path.slice(before.length, path.length - after.length))
+    if (after === undefined || asked.length <= before.length + after.length) continue
+    if (!asked.startsWith(before) || !asked.endsWith(after)) continue
+    const model = unescaped(asked.slice(before.length, asked.length - after.length))
     if (model !== undefined && !model.includes('/')) return { model, stream }
   }
   return undefined
