@@ -4,7 +4,8 @@
  *
  *   npm run bench -- --quick           half a minute, one short trial: does the rig work?
  *   npm run bench -- --trials 9        more trials (5)
- *   npm run bench -- --only default    these targets beside direct and raw: off, default, bodies, portkey
+ *   npm run bench -- --only default    these targets beside direct and raw: off, default, bodies,
+ *                                      translated, portkey
  *   npm run bench -- --patience 600  seconds to spend on waiting for a quiet machine and on repeating (60)
  *   npm run bench -- --json            the samples as JSON on standard output
  *   npm run bench -- --write           also write bench/RESULTS.md
@@ -55,7 +56,7 @@ if (!Number.isInteger(trials) || trials < 1 || trials > 100) throw new Error(`--
 const scale = options.quick ? 0.3 : 1
 const streams = options.quick ? 0 : 1_000
 const phases = (Object.keys(PHASES) as PhaseId[]).filter((phase) => !options.quick || phase !== 'paced')
-const wanted = (options.only?.split(',') ?? ['off', 'default', 'bodies', 'portkey']) as TargetId[]
+const wanted = (options.only?.split(',') ?? ['off', 'default', 'bodies', 'translated', 'portkey']) as TargetId[]
 for (const id of wanted) if (!Object.hasOwn(LABELS, id)) throw new Error(`--only ${id}: one of ${Object.keys(LABELS)}`)
 const ids = [...new Set<TargetId>(['direct', 'raw', ...wanted])]
 

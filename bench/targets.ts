@@ -9,9 +9,9 @@ import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { GATEWAY_CORE, pinned, RIG_CORE } from './machine.ts'
-import { CHAT_PATH, requestBodies } from './workloads.ts'
+import { ANTHROPIC_MODEL, CHAT_PATH, MODEL, requestBodies } from './workloads.ts'
 
-export type TargetId = 'direct' | 'raw' | 'off' | 'default' | 'bodies' | 'portkey'
+export type TargetId = 'direct' | 'raw' | 'off' | 'default' | 'bodies' | 'translated' | 'portkey'
 
 export interface Target {
   readonly id: TargetId
@@ -30,6 +30,7 @@ export const LABELS: Readonly<Record<TargetId, string>> = {
   off: 'modules off',
   default: 'default',
   bodies: 'with bodies',
+  translated: 'to Anthropic',
   portkey: 'Portkey',
 }
 
@@ -122,7 +123,7 @@ async function startRaw(upstreamPort: number): Promise<Target> {
   return { id: 'raw', port, pid: child.pid, headers: {}, coldStartMs, stop: () => stopped(child) }
 }
 
-async function startStockyard(id: 'off' | 'default' | 'bodies', upstreamPort: number): Promise<Target> {
+async function startStockyard(id: 'off' | 'default' | 'bodies' | 'translated', upstreamPort: number): Promise<Target> {
   const dataDir = mkdtempSync(join(tmpdir(), 'stockyard-bench-'))
   process.on('exit', () => rmSync(dataDir, { recursive: true, force: true }))
   const port = await freePort()
@@ -136,6 +137,8 @@ async function startStockyard(id: 'off' | 'default' | 'bodies', upstreamPort: nu
       STOCKYARD_LOG_LEVEL: 'error',
       OPENAI_API_KEY: 'sk-bench',
       OPENAI_BASE_URL: `http://127.0.0.1:${upstreamPort}/v1`,
+      ANTHROPIC_API_KEY: 'sk-ant-bench',
+      ANTHROPIC_BASE_URL: `http://127.0.0.1:${upstreamPort}`,
     },
   )
   child.stdout?.resume()
@@ -153,6 +156,9 @@ async function startStockyard(id: 'off' | 'default' | 'bodies', upstreamPort: nu
   if (id === 'off') {
     const { modules } = (await admin('GET', 'modules')) as { modules: { id: string }[] }
     for (const module of modules) await admin('PUT', `modules/${module.id}`, { mode: 'off' })
+  }
+  if (id === 'translated') {
+    await admin('PUT', `routes/${MODEL}`, { targets: [{ upstream: 'anthropic', model: ANTHROPIC_MODEL }] })
   }
   if (id === 'bodies') await admin('PUT', 'modules/logs', { settings: { bodies: true } })
   const stop = async (): Promise<void> => {

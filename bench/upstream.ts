@@ -4,38 +4,49 @@
  * Prints its port; ends when its parent does.
  */
 import { type AddressInfo, createServer, type Socket } from 'node:net'
-import { PACES, replyBody, streamEvents } from './workloads.ts'
+import { ANTHROPIC_PATH, anthropicBody, anthropicEvents, PACES, replyBody, streamEvents } from './workloads.ts'
 
 const HEAD_END = Buffer.from('\r\n\r\n')
 const STREAMED = Buffer.from('"stream":true')
 const MAX_REQUEST_BYTES = 1_048_576
 
-const unary = Buffer.concat([
-  Buffer.from(
-    `HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nx-request-id: req_bench\r\ncontent-length: ${replyBody.length}\r\n\r\n`,
-  ),
-  replyBody,
-])
 const lengthRequired = Buffer.from('HTTP/1.1 411 Length Required\r\ncontent-length: 0\r\nconnection: close\r\n\r\n')
 
 const chunk = (text: string): string => `${Buffer.byteLength(text).toString(16)}\r\n${text}\r\n`
 const streamHead =
   'HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nx-request-id: req_bench\r\ntransfer-encoding: chunked\r\n\r\n'
-const [role = '', firstDelta = '', ...others] = streamEvents
-const done = others.pop() ?? ''
-// Head, role and first delta leave together, as they do at real providers: who holds the role back loses nothing.
-const pieces: readonly Buffer[] = [
-  Buffer.from(streamHead + chunk(role) + chunk(firstDelta)),
-  ...others.map((text) => Buffer.from(chunk(text))),
-  Buffer.from(chunk(done)),
-  // The end of the body comes apart from the last event, as it mostly does: who hangs up in between pays for it.
-  Buffer.from('0\r\n\r\n'),
-]
+
+interface Replies {
+  readonly unary: Buffer
+  readonly pieces: readonly Buffer[]
+}
+function repliesOf(body: Buffer, events: readonly string[]): Replies {
+  const head = `HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nx-request-id: req_bench\r\ncontent-length: ${body.length}\r\n\r\n`
+  const [role = '', firstDelta = '', ...others] = events
+  const done = others.pop() ?? ''
+  return {
+    unary: Buffer.concat([Buffer.from(head), body]),
+    // Head, role and first delta leave together, as they do at real providers: who holds the role back loses nothing.
+    pieces: [
+      Buffer.from(streamHead + chunk(role) + chunk(firstDelta)),
+      ...others.map((text) => Buffer.from(chunk(text))),
+      Buffer.from(chunk(done)),
+      // The end of the body comes apart from the last event, as it mostly does: who hangs up in between pays for it.
+      Buffer.from('0\r\n\r\n'),
+    ],
+  }
+}
+const openai = repliesOf(replyBody, streamEvents)
+const anthropic = repliesOf(anthropicBody, anthropicEvents)
+const ANTHROPIC = Buffer.from(` ${ANTHROPIC_PATH} `)
+/** Behind the method. */
+const REQUEST_LINE = 40
 
 /** Paced streams wait in slots of 10 ms, so that one timer serves all of them. */
 const SLOT_MS = 10
 interface Paced {
   readonly socket: Socket
+  readonly pieces: readonly Buffer[]
   readonly slots: number
   next: number
 }
@@ -64,15 +75,15 @@ function turn(): void {
     if (!due) continue
     wheel.delete(slotNow)
     for (const stream of due) {
-      const piece = pieces[stream.next++]
+      const piece = stream.pieces[stream.next++]
       if (stream.socket.destroyed || !piece) continue
       stream.socket.write(piece)
-      if (stream.next < pieces.length) wait(stream)
+      if (stream.next < stream.pieces.length) wait(stream)
     }
   }
 }
 
-function answer(socket: Socket, body: Buffer): void {
+function answer(socket: Socket, body: Buffer, { unary, pieces }: Replies): void {
   // What asks for a stream stands near the front, before the messages.
   if (body.subarray(0, 256).indexOf(STREAMED) === -1 && body.indexOf(STREAMED) === -1) {
     socket.write(unary)
@@ -85,7 +96,7 @@ function answer(socket: Socket, body: Buffer): void {
   }
   if (timer === undefined) slotNow = Math.floor((performance.now() - startedAt) / SLOT_MS)
   socket.write(pieces[0] as Buffer)
-  wait({ socket, slots: paceMs / SLOT_MS, next: 1 })
+  wait({ socket, pieces, slots: paceMs / SLOT_MS, next: 1 })
 }
 
 function serve(socket: Socket): void {
@@ -112,7 +123,8 @@ function serve(socket: Socket): void {
         if (Math.max(end, bytes.length) > MAX_REQUEST_BYTES) socket.destroy()
         return
       }
-      answer(socket, bytes.subarray(bodyStart, end))
+      const isAnthropic = bytes.subarray(0, REQUEST_LINE).includes(ANTHROPIC)
+      answer(socket, bytes.subarray(bodyStart, end), isAnthropic ? anthropic : openai)
       bytes = bytes.subarray(end)
     }
   })

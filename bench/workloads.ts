@@ -13,7 +13,7 @@ export const FIRST_CONTENT_EVENT = 2
 export const LAST_CONTENT_EVENT = DELTAS + 1
 export const CHAT_PATH = '/v1/chat/completions'
 
-const MODEL = 'gpt-4o-mini'
+export const MODEL = 'gpt-4o-mini'
 const FILLER = 'The quick brown fox counts every token that it jumps over, and writes the sum into the ledger. '
 
 const fill = (chars: number): string => FILLER.repeat(Math.ceil(chars / FILLER.length)).slice(0, chars)
@@ -94,4 +94,52 @@ export const streamEvents: readonly string[] = [
   event(choice({}, 'stop')),
   event({ choices: [], usage }),
   'data: [DONE]\n\n',
+]
+
+/** The same reply and the same stream in Anthropic's format, for the target that translates. */
+export const ANTHROPIC_PATH = '/v1/messages'
+export const ANTHROPIC_MODEL = 'claude-haiku-4-5'
+
+const message = {
+  id: 'msg_bench0123456789abcdefghij',
+  type: 'message',
+  role: 'assistant',
+  model: 'claude-haiku-4-5-20251001',
+}
+const counts = { cache_creation_input_tokens: 0, cache_read_input_tokens: 0, service_tier: 'standard' }
+export const anthropicBody = Buffer.from(
+  JSON.stringify({
+    ...message,
+    content: [{ type: 'text', text: replyText }],
+    stop_reason: 'end_turn',
+    stop_sequence: null,
+    usage: { input_tokens: 212, output_tokens: DELTAS, ...counts },
+  }),
+)
+
+const named = (data: { readonly type: string; readonly [field: string]: unknown }): string =>
+  `event: ${data.type}\ndata: ${JSON.stringify(data)}\n\n`
+const delta = (text: string): string =>
+  named({ type: 'content_block_delta', index: 0, delta: { type: 'text_delta', text } })
+
+/** In as many writes as the other stream has: what opens and what ends goes with its neighbor. */
+export const anthropicEvents: readonly string[] = [
+  named({
+    type: 'message_start',
+    message: {
+      ...message,
+      content: [],
+      stop_reason: null,
+      stop_sequence: null,
+      usage: { input_tokens: 212, output_tokens: 1, ...counts },
+    },
+  }) + named({ type: 'content_block_start', index: 0, content_block: { type: 'text', text: '' } }),
+  ...deltas.map(delta),
+  named({ type: 'content_block_stop', index: 0 }),
+  named({
+    type: 'message_delta',
+    delta: { stop_reason: 'end_turn', stop_sequence: null },
+    usage: { output_tokens: DELTAS },
+  }),
+  named({ type: 'message_stop' }),
 ]
