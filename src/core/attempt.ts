@@ -10,6 +10,7 @@ import { failure, GatewayError } from './errors.ts'
 import type { Attempt, AttemptOutcome, Exchange, Plan, Target, Timeouts } from './exchange.ts'
 import { keep, type Objects } from './objects.ts'
 import { pathOf } from './provider.ts'
+import { refusedFields } from './refused.ts'
 import { relayedBody } from './relay.ts'
 import { relayed } from './relayed.ts'
 import { type Frame, MARK, type Reply, type ReplyFacts } from './reply.ts'
@@ -116,6 +117,11 @@ export function bodyFor(
     if (more) Object.assign(edits, more)
     const vendors = vendorEdits(x, target, dialect)
     if (vendors) Object.assign(edits, vendors)
+    if (target.capabilities?.refuses) {
+      const lost: string[] = []
+      Object.assign(edits, refusedFields({ ...x.json, ...edits }, target, side, lost))
+      tell(x, plan, lost)
+    }
     return Object.keys(edits).length === 0 ? [x.body] : ports.wire.splice(x.body, x.scan, edits)
   }
   if (!client) throw failure('not_found', { what: `dialect "${x.dialect}"` })
@@ -126,19 +132,24 @@ export function bodyFor(
   const { quirks } = target.upstream.provider
   const limit = ports.outputLimitOf(target.model)
   const lost: string[] = []
-  const body = side.writeRequest(request, {
+  const written = side.writeRequest(request, {
     model: target.model,
     provider: target.upstream.provider.id,
     report: (what) => lost.push(what),
     ...(quirks ? { quirks } : {}),
     ...(limit === undefined ? {} : { maxOutputTokens: limit }),
   })
-  if (lost.length > 0) {
-    if (plan.unsupported === 'reject') throw failure('unsupported_parameter', { what: lost.join(', ') })
-    for (const what of lost) x.unsupported.add(what)
-  }
+  const refused = refusedFields(written, target, side, lost)
+  tell(x, plan, lost)
   const vendors = vendorEdits(x, target, dialect)
-  return [Buffer.from(JSON.stringify(vendors ? { ...body, ...vendors } : body))]
+  return [Buffer.from(JSON.stringify(refused || vendors ? { ...written, ...refused, ...vendors } : written))]
+}
+
+/** What does not reach the target: told in a header, or the reason for a 400. */
+function tell(x: Exchange, plan: Plan, lost: readonly string[]): void {
+  if (lost.length === 0) return
+  if (plan.unsupported === 'reject') throw failure('unsupported_parameter', { what: lost.join(', ') })
+  for (const what of lost) x.unsupported.add(what)
 }
 
 const vendorEdits = ({ stream, headers }: Exchange, { upstream, model }: Target, { id }: Dialect) =>

@@ -92,6 +92,14 @@ export interface UpstreamSide {
   writeRequest(request: ModelRequest, context: WriteContext): JsonObject
   /** Edits to make on a relayed body (besides the model), e.g. asking for usage in the stream. */
   relayEdits?(body: JsonObject): Readonly<Record<string, JsonValue>>
+  /**
+   * In this dialect a model may refuse fields by their names (see `refuses` of its capabilities). Some only have another
+   * name, and some values say nothing.
+   */
+  readonly refusable?: {
+    readonly renamed: Readonly<Record<string, string>>
+    readonly neutral: Readonly<Record<string, JsonValue>>
+  }
   /** `asked` is the request that was written for this reply: what had to be renamed in it is named back. */
   readBody(body: JsonValue, asked?: ModelRequest): readonly ReplyEvent[]
   streamReader(asked?: ModelRequest): StreamReader

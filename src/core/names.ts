@@ -58,12 +58,16 @@ export function compileNames(
     unsupported: 'drop',
     ...more,
   })
-  const targetOf = (upstream: Upstream, model: string): Target => ({
-    upstream,
-    model,
-    weight: 1,
-    health: health.target(upstream.id, model, upstream.baseUrl),
-  })
+  const targetOf = (upstream: Upstream, model: string): Target => {
+    const { refuses } = catalog.capabilitiesOf(model)
+    return {
+      upstream,
+      model,
+      weight: 1,
+      health: health.target(upstream.id, model, upstream.baseUrl),
+      ...(refuses ? { capabilities: { refuses } } : {}),
+    }
+  }
   const configured = (t: TargetConfiguration, timeouts: Timeouts): Target[] => {
     const upstream = upstreams.get(t.upstream)
     if (!upstream) return []

@@ -11,6 +11,9 @@ import { ID } from './vocabulary.ts'
 import { ChatWatcher, factsOf } from './watcher.ts'
 import { streamWriter, writeBody } from './writer.ts'
 
+/** What a field says anyway when it is left out. */
+export const NEUTRAL = { temperature: 1, top_p: 1, presence_penalty: 0, frequency_penalty: 0, logprobs: false }
+
 export default defineDialect({
   id: ID,
   operation: 'chat',
@@ -58,6 +61,7 @@ export default defineDialect({
   },
   upstream: {
     framing: 'sse',
+    refusable: { renamed: { max_tokens: 'max_completion_tokens' }, neutral: NEUTRAL },
     writeRequest,
     relayEdits: askForUsage,
     readBody: (body, asked) => new ReplyReader(asked).readBody(body),

@@ -3,7 +3,7 @@
  * each under its index, and the event that carries the whole response is the end.
  */
 import { defineDialect } from '../../core/dialect.ts'
-import { readError, writeError } from '../openai-chat/index.ts'
+import { NEUTRAL, readError, writeError } from '../openai-chat/index.ts'
 import { failStream } from './errors.ts'
 import { outputLimit } from './parameters.ts'
 import { ResponseReader } from './reader.ts'
@@ -52,6 +52,7 @@ export default defineDialect({
   },
   upstream: {
     framing: 'sse',
+    refusable: { renamed: {}, neutral: NEUTRAL },
     writeRequest,
     readBody: (body, asked) => new ResponseReader(asked).body(body),
     streamReader: (asked) => new ResponseReader(asked),
