@@ -24,7 +24,7 @@ for (const route of everyRoute()) {
     const answer = await gateway.send(route.path(MODEL), route.body(MODEL, `Write to ${EMAIL} about ${CARD}, please`))
     assert.equal(answer.status, 200, answer.text)
     const sent = sentOf(gateway)
-    assert.doesNotMatch(sent, /canary|4111 1111/)
+    assert.doesNotMatch(sent, /canary|4111 ?1111/)
     assert.match(sent, /\[EMAIL_[a-z0-9]{8}\].*\[CARD_[a-z0-9]{8}\]/)
     if (route.echoes) assert.match(route.said(answer), new RegExp(`Write to ${EMAIL} about ${CARD}, please`))
     assert.doesNotMatch(route.said(answer), /\[(?:EMAIL|CARD)_/)
@@ -124,7 +124,7 @@ test('A89: calls, results and structured output of earlier turns are masked; sch
   assert.equal(answer.status, 200)
   const sent = JSON.parse(sentOf(gateway))
   const { tools, ...rest } = sent
-  assert.doesNotMatch(JSON.stringify(rest), /canary|4111 1111/)
+  assert.doesNotMatch(JSON.stringify(rest), /canary|4111 ?1111/)
   assert.equal(tools[0].function.parameters.properties.who.pattern, EMAIL)
   const args = JSON.parse(sent.messages[2].tool_calls[0].function.arguments)
   assert.match(args.card, /^\[CARD_/)
@@ -145,14 +145,14 @@ test('A83: with bodies logged and the cache on, no original is left in any file,
   await gateway.chat(`${MODEL}+status=400`, `Write to ${EMAIL}`)
   const metrics = await fetchText(`${gateway.url}/metrics`)
   assert.match(metrics, /stockyard_pii_email_total [1-9]/)
-  assert.doesNotMatch(metrics, /canary|4111 1111/)
+  assert.doesNotMatch(metrics, /canary|4111 ?1111/)
   const { entries } = await gateway.admin('GET', 'logs?limit=10')
   for (const { requestId } of entries) {
-    assert.doesNotMatch(JSON.stringify(await gateway.admin('GET', `logs/${requestId}`)), /canary|4111 1111/)
+    assert.doesNotMatch(JSON.stringify(await gateway.admin('GET', `logs/${requestId}`)), /canary|4111 ?1111/)
   }
   await gateway.served.close(1_000)
   for (const file of readdirSync(gateway.dataDir)) {
-    assert.ok(!/canary|4111 1111/.test(readFileSync(join(gateway.dataDir, file), 'latin1')), file)
+    assert.ok(!/canary|4111 ?1111/.test(readFileSync(join(gateway.dataDir, file), 'latin1')), file)
   }
 })
 
