@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { ChatRequest, JsonValue } from './request.ts'
-import { eachText, mapTexts, namesTwice, type Place, unreadable } from './texts.ts'
+import { eachText, mapTexts, namesTwice, type Place, tokenNumbers } from './texts.ts'
 
 const base64 = Buffer.from('The text of a document').toString('base64')
 const request: ChatRequest = {
@@ -103,14 +103,14 @@ test('A84: legacy completions, embeddings, and operations that travel whole', ()
   )
   assert.deepEqual(seenIn({ operation: 'unheard-of', model: 'm', body: { prompt: 'draw me' } }), ['draw me'])
   assert.equal(
-    unreadable({ operation: 'embeddings', model: 'm', stream: false, input: [[1]], encoding: 'float' }),
+    tokenNumbers({ operation: 'embeddings', model: 'm', stream: false, input: [[1]], encoding: 'float' }),
     'input',
   )
   assert.equal(
-    unreadable({ operation: 'completion', model: 'm', stream: false, rest: { x: { prompt: [1, 2] } } }),
+    tokenNumbers({ operation: 'completion', model: 'm', stream: false, rest: { x: { prompt: [1, 2] } } }),
     'prompt',
   )
-  assert.equal(unreadable(request), undefined)
+  assert.equal(tokenNumbers(request), undefined)
 })
 
 test('T81: a field that is named twice, however deep, is found', () => {

@@ -3,6 +3,7 @@
  * dialect or the operation. What has no word of its own (`rest`, opaque parts, operations that travel whole) is walked leaf
  * by leaf, so that a field nobody thought of is seen too. Left alone: names and ids, schemas, bytes, signatures.
  */
+import type { Exchange } from './exchange.ts'
 import type { ChatRequest, JsonObject, JsonValue, MediaPart, Message, ModelRequest, Part, Rest } from './request.ts'
 
 /** Whose words a text is. */
@@ -67,8 +68,35 @@ export function eachText(request: ModelRequest, see: (text: string, place: Place
   })
 }
 
-/** What of a request nobody can read: prompts as token numbers. */
-export function unreadable(request: ModelRequest): string | undefined {
+/**
+ * Why a request cannot be looked at whole, so that somebody who must has to refuse it; undefined if it can. Sound and
+ * pictures count as seen: there is no text in them to look at.
+ */
+export function hides(x: Exchange, request: ModelRequest): { problem: string; param?: string } | undefined {
+  const numbers = tokenNumbers(request)
+  if (numbers !== undefined) {
+    return {
+      problem: `"${numbers}" holds token numbers, whose text cannot be looked at; send it as text`,
+      param: numbers,
+    }
+  }
+  const { relay } = x
+  if (!relay || relay.json) {
+    return namesTwice(x.body.toString('utf8'), x.json)
+      ? { problem: 'an object in it names the same field twice' }
+      : undefined
+  }
+  if (x.body.length === 0) return undefined
+  if (!relay.rewrite)
+    return { problem: `nobody can look into a body of type "${(relay.contentType ?? '').slice(0, 100)}"` }
+  // Fields of a form are seen; what it uploads is kept or run as a batch by the vendor.
+  return x.operation === 'objects' || x.operation === 'native'
+    ? { problem: 'it uploads a file that nobody can look into' }
+    : undefined
+}
+
+/** Prompts as token numbers: the field that holds them. */
+export function tokenNumbers(request: ModelRequest): string | undefined {
   const numbers = (value: JsonValue | undefined): boolean =>
     Array.isArray(value) && value.some((item) => typeof item === 'number' || numbers(item))
   if (request.operation === 'embeddings') return numbers(request.input as JsonValue) ? 'input' : undefined

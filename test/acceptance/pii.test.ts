@@ -6,7 +6,8 @@ import assert from 'node:assert/strict'
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { everyRoute } from '../running/asking.ts'
+import { dialects } from '../../src/dialects/index.ts'
+import { ASKED, everyRoute, formOf, RELAYED } from '../running/asking.ts'
 import { type Running, runGateway, streamedText } from '../running/index.ts'
 
 const MODEL = 'openai/gpt-4o-mini'
@@ -18,40 +19,73 @@ const on = (gateway: Running, settings: object = {}, mode = 'enforce') =>
 const sentOf = (gateway: Running): string => gateway.upstream.ledger.rows.at(-1)?.rawBody ?? ''
 
 for (const route of everyRoute()) {
-  test(`A84: ${route.name}: masked upstream, restored for the client`, async (t) => {
-    const gateway = await runGateway(t)
+  const ask = (gateway: Running, text: string) => gateway.send(route.path(route.model), route.body(route.model, text))
+  test(`A84: ${route.name}: masked upstream and restored; blocked before it is sent; answers looked at`, async (t) => {
+    const gateway = await runGateway(t, ASKED)
     await on(gateway)
-    const answer = await gateway.send(route.path(MODEL), route.body(MODEL, `Write to ${EMAIL} about ${CARD}, please`))
-    assert.equal(answer.status, 200, answer.text)
+    const answer = await ask(gateway, `Write to ${EMAIL} about ${CARD}, please`)
+    if (route.answers) assert.equal(answer.status, 200, answer.text)
     const sent = sentOf(gateway)
     assert.doesNotMatch(sent, /canary|4111 ?1111/)
     assert.match(sent, /\[EMAIL_[a-z0-9]{8}\].*\[CARD_[a-z0-9]{8}\]/)
     if (route.echoes) assert.match(route.said(answer), new RegExp(`Write to ${EMAIL} about ${CARD}, please`))
     assert.doesNotMatch(route.said(answer), /\[(?:EMAIL|CARD)_/)
-  })
 
-  test(`A84: ${route.name}: blocked before anything is sent, naming the entity and not the value`, async (t) => {
-    const gateway = await runGateway(t)
     await on(gateway, { entities: { CARD: 'block' } })
-    const answer = await gateway.send(route.path(MODEL), route.body(MODEL, `Pay with ${CARD}`))
-    assert.equal(answer.status, 400)
-    assert.match(answer.text, /CARD/)
-    assert.doesNotMatch(answer.text, /4111/)
-    assert.equal(answer.headers['x-should-retry'], 'false')
-    assert.equal(gateway.upstream.ledger.rows.length, 0)
-  })
+    const before = gateway.upstream.ledger.rows.length
+    const blocked = await ask(gateway, `Pay with ${CARD}`)
+    assert.equal(blocked.status, 400)
+    assert.match(blocked.text, /CARD/, 'the entity is named')
+    assert.doesNotMatch(blocked.text, /4111 ?1111/, 'the value is not')
+    assert.equal(blocked.headers['x-should-retry'], 'false')
+    assert.equal(gateway.upstream.ledger.rows.length, before)
 
-  if (route.echoes) {
-    test(`A84: ${route.name}: what the model says is masked too, where replies are looked at`, async (t) => {
+    if (!route.echoes) return
+    await on(gateway, { requests: false, replies: true })
+    const heard = await ask(gateway, `Tell ${EMAIL} that 10.20.30.40 is up.`)
+    assert.equal(heard.status, 200, heard.text)
+    assert.match(route.said(heard), /Tell \[EMAIL\] that \[IP\] is up\./)
+    assert.doesNotMatch(heard.text, /canary|10\.20\.30/)
+  })
+}
+
+test('A84: every family that is only relayed has a request here', () => {
+  for (const { id, endpoints } of dialects as readonly { id: string; endpoints?: unknown }[]) {
+    if (endpoints) assert.ok(RELAYED[id], `test/running/asking.ts knows no request for ${id}`)
+  }
+})
+
+for (const [dialect, samples] of Object.entries(RELAYED)) {
+  for (const { path, make } of samples) {
+    test(`A84: ${path} (${dialect}), only relayed: masked upstream, blocked where it must be`, async (t) => {
       const gateway = await runGateway(t)
-      await on(gateway, { requests: false, replies: true })
-      const answer = await gateway.send(route.path(MODEL), route.body(MODEL, `Tell ${EMAIL} that 10.20.30.40 is up.`))
-      assert.equal(answer.status, 200, answer.text)
-      assert.match(route.said(answer), /Tell \[EMAIL\] that \[IP\] is up\./)
-      assert.doesNotMatch(answer.text, /canary|10\.20\.30/)
+      await on(gateway, { entities: { CARD: 'block' } })
+      const asked = make(`Write to ${EMAIL}, please`)
+      const answer = await gateway.send(path, asked.body, asked.headers)
+      assert.notEqual(answer.status, 400, answer.text)
+      assert.ok(/\[EMAIL_[a-z0-9]{8}\]/.test(sentOf(gateway)), `${answer.status} ${answer.text} ${sentOf(gateway)}`)
+      assert.ok(!sentOf(gateway).includes('canary'))
+      const before = gateway.upstream.ledger.rows.length
+      const blocked = make(`Pay with ${CARD}`)
+      const refused = await gateway.send(path, blocked.body, blocked.headers)
+      assert.equal(refused.status, 400)
+      assert.match(refused.text, /CARD/)
+      assert.equal(gateway.upstream.ledger.rows.length, before)
     })
   }
 }
+
+test('T81: uploads that nobody can look into are refused, unless they are let pass', async (t) => {
+  const gateway = await runGateway(t)
+  await on(gateway)
+  const { body, headers } = formOf({ purpose: 'batch' }, `{"body":{"messages":[{"role":"user","content":"${EMAIL}"}]}}`)
+  const refused = await gateway.send('/v1/files', body, headers)
+  assert.equal(refused.status, 400)
+  assert.equal(refused.json.error.code, 'pii_unreadable')
+  assert.equal(gateway.upstream.ledger.rows.length, 0)
+  await on(gateway, { unreadable: 'pass' })
+  assert.equal((await gateway.send('/v1/files', body, headers)).status, 200)
+})
 
 test('A87: a placeholder is restored however the stream is cut; equal values get equal placeholders in every turn', async (t) => {
   const gateway = await runGateway(t)

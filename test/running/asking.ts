@@ -5,11 +5,64 @@
 import { ENDPOINTS, MODEL_PATHS, VERBS } from '../../src/http/endpoints.ts'
 import type { Answer } from './index.ts'
 
+/** A multipart body of fields, and a file where one is needed. */
+export function formOf(
+  fields: Readonly<Record<string, string>>,
+  file?: string,
+): { body: Buffer; headers: Record<string, string> } {
+  const boundary = 'a-boundary-of-this-test'
+  const parts = Object.entries(fields).map(
+    ([name, value]) => `--${boundary}\r\nContent-Disposition: form-data; name="${name}"\r\n\r\n${value}\r\n`,
+  )
+  if (file !== undefined) {
+    parts.push(
+      `--${boundary}\r\nContent-Disposition: form-data; name="file"; filename="a.wav"\r\nContent-Type: application/octet-stream\r\n\r\n${file}\r\n`,
+    )
+  }
+  return {
+    body: Buffer.from(`${parts.join('')}--${boundary}--\r\n`),
+    headers: { 'content-type': `multipart/form-data; boundary=${boundary}` },
+  }
+}
+
+/** What is only relayed: a request with a text for each path, by the dialect that has it. */
+export const RELAYED: Readonly<
+  Record<string, readonly { path: string; make(text: string): { body: unknown; headers?: Record<string, string> } }[]>
+> = {
+  'openai-images': [
+    { path: '/v1/images/generations', make: (prompt) => ({ body: { model: 'openai/gpt-image-1', prompt } }) },
+    { path: '/v1/images/edits', make: (prompt) => formOf({ model: 'openai/gpt-image-1', prompt }, 'RIFF') },
+  ],
+  'openai-audio': [
+    { path: '/v1/audio/speech', make: (input) => ({ body: { model: 'openai/tts-1', voice: 'alloy', input } }) },
+    { path: '/v1/audio/transcriptions', make: (prompt) => formOf({ model: 'openai/whisper-1', prompt }, 'RIFF') },
+  ],
+  'openai-moderations': [
+    { path: '/v1/moderations', make: (input) => ({ body: { model: 'openai/omni-moderation-latest', input } }) },
+  ],
+  'openai-objects': [
+    { path: '/v1/vector_stores', make: (name) => ({ body: { name } }) },
+    {
+      path: '/v1/conversations',
+      make: (content) => ({ body: { items: [{ type: 'message', role: 'user', content }] } }),
+    },
+  ],
+  native: [
+    {
+      path: '/openai/chat/completions',
+      make: (content) => ({ body: { model: 'gpt-4o-mini', messages: [{ role: 'user', content }] } }),
+    },
+  ],
+}
+
 export interface Asking {
   readonly name: string
   readonly stream: boolean
   /** Whether the scripted provider says back what was asked. */
   readonly echoes: boolean
+  /** A model that is asked there, and whether the scripted provider answers it. */
+  readonly model: string
+  readonly answers: boolean
   path(model: string): string
   body(model: string, text: string): object
   /** All text of the answer, however it came. */
@@ -31,6 +84,7 @@ const wordsUnder =
 interface Sample {
   readonly streams: boolean
   readonly echoes: boolean
+  readonly model?: string
   body(model: string, text: string): object
   readonly words: Words
   /** Of a stream's events those that repeat what others said. */
@@ -54,6 +108,20 @@ const SAMPLES: Readonly<Record<string, Sample>> = {
     streams: false,
     echoes: false,
     body: (model, text) => ({ model, input: text }),
+    words: () => '',
+  },
+  'jina-rerank': {
+    streams: false,
+    echoes: false,
+    model: 'custom/ranker',
+    body: (model, text) => ({ model, query: text, documents: ['one', text] }),
+    words: () => '',
+  },
+  'cohere-rerank': {
+    streams: false,
+    echoes: false,
+    model: 'custom/ranker',
+    body: (model, text) => ({ model, query: text, documents: ['one', text] }),
     words: () => '',
   },
   'openai-responses': {
@@ -83,6 +151,9 @@ const SAMPLES: Readonly<Record<string, Sample>> = {
   },
 }
 
+/** The upstreams of the scripted provider that these requests are asked of. */
+export const ASKED = { upstreams: { openai: 'openai', custom: 'custom' } }
+
 /** Every route, streamed and not. Throws where a dialect has no sample: it must get one. */
 export function everyRoute(): Asking[] {
   const asking = (dialect: string, stream: boolean, path: (model: string) => string): Asking => {
@@ -94,6 +165,8 @@ export function everyRoute(): Asking[] {
       name: `${path('…')}${stream ? ' streamed' : ''}`,
       stream,
       echoes: sample.echoes,
+      model: sample.model ?? 'openai/gpt-4o-mini',
+      answers: sample.model === undefined,
       path,
       body: (model, text) => ({
         ...sample.body(model, text),

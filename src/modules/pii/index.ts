@@ -5,12 +5,13 @@
 import type { Exchange } from '../../core/exchange.ts'
 import { defineModule, type Host } from '../../core/module.ts'
 import type { ModelRequest } from '../../core/request.ts'
+import { hides as unseen } from '../../core/texts.ts'
 import { admin } from './admin.ts'
 import { Hiding } from './hiding.ts'
 import { ownFinder, problemOf } from './own-patterns.ts'
 import { type Policy, policyOf } from './policy.ts'
 import { ReplyStage } from './reply-stage.ts'
-import { type Hidden, merged, RequestHiding, refuseUnreadable } from './request.ts'
+import { type Hidden, merged, RequestHiding } from './request.ts'
 import type { Originals } from './restoring.ts'
 import { withinRuns } from './runs.ts'
 import { isEntity, type Settings, settings } from './settings.ts'
@@ -68,7 +69,8 @@ export default defineModule({
     return {
       transform(x, request) {
         if (!chosen.requests) return request
-        refuseUnreadable(host, x, request)
+        const hides = chosen.unreadable === 'refuse' ? unseen(x, request) : undefined
+        if (hides) host.refuse('pii_unreadable', hides)
         const hidden = requests.hide(x, request)
         return hidden instanceof Promise ? hidden.then((later) => judge(x, request, later)) : judge(x, request, hidden)
       },

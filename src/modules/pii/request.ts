@@ -2,7 +2,7 @@
 import type { Exchange } from '../../core/exchange.ts'
 import type { Host } from '../../core/module.ts'
 import type { ModelRequest } from '../../core/request.ts'
-import { eachText, mapTexts, namesTwice, unreadable } from '../../core/texts.ts'
+import { eachText, mapTexts } from '../../core/texts.ts'
 import { findEncoded } from './encoded.ts'
 import type { Span } from './find.ts'
 import { type FindOwn, LONG_TEXT } from './own-patterns.ts'
@@ -18,20 +18,6 @@ export interface Hidden {
   readonly originals: Map<string, string>
   readonly counts: Counts
   readonly blocked: ReadonlySet<string>
-}
-
-/** Refuses what cannot be looked at. */
-export function refuseUnreadable(host: Host, x: Exchange, request: ModelRequest): void {
-  const numbers = unreadable(request)
-  if (numbers !== undefined) {
-    host.refuse('pii_unreadable', {
-      problem: `"${numbers}" holds token numbers, whose text cannot be looked at; send it as text`,
-      param: numbers,
-    })
-  }
-  if (namesTwice(x.body.toString('utf8'), x.json)) {
-    host.refuse('pii_unreadable', { problem: 'an object in it names the same field twice' })
-  }
 }
 
 export class RequestHiding {

@@ -61,6 +61,11 @@ export const settings = Type.Object(
         ...loosen,
       },
     ),
+    unreadable: Type.Union([Type.Literal('refuse'), Type.Literal('pass')], {
+      default: 'refuse',
+      description: 'Requests that cannot be looked into whole: token numbers, uploaded files, bodies of unknown types.',
+      ...loosen,
+    }),
     codeFences: Type.Boolean({ default: true, description: 'Look into fenced code (```), too.', ...loosen }),
     allow: Type.Array(Type.String({ minLength: 1, maxLength: 500 }), {
       default: [],
