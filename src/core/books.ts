@@ -10,7 +10,7 @@ import type { Awaitable, Hold } from './module.ts'
 import { nanoUsdOf, ZERO } from './money.ts'
 import type { ReplyFacts } from './reply.ts'
 import { began, ended as learn, withdrawn } from './routing/verdict.ts'
-import { scopesOf } from './scopes.ts'
+import { writtenScopes } from './scopes.ts'
 import type { Ledger, LedgerRow, LedgerScope } from './store.ts'
 import type { Seat } from './tries.ts'
 import { addUsage, costOf, estimateTokens, NO_USAGE, type Usage } from './usage.ts'
@@ -185,17 +185,8 @@ export class Books {
   }
 }
 
-/** Who a request is for, as it may be written down: where a module hid the name in the request, what stands there now. */
-function writable(x: Exchange, named: string | undefined): string | undefined {
-  const { transformed } = x
-  if (named === undefined || !transformed || !('endUser' in transformed)) return named
-  const asked = x.request()
-  return 'endUser' in asked && asked.endUser?.slice(0, named.length) === named ? transformed.endUser : named
-}
-
 function scopeOf(x: Exchange, target: Target): LedgerScope {
-  const { organization, team, user, endUser: named, tags } = scopesOf(x)
-  const endUser = writable(x, named)
+  const { organization, team, user, endUser, tags } = writtenScopes(x)
   return {
     exchange: x.id,
     revision: x.revision,

@@ -5,6 +5,7 @@
 import { DIMENSIONS, type Selector } from './directory.ts'
 import type { Exchange } from './exchange.ts'
 import type { JsonObject } from './request.ts'
+import { eachText } from './texts.ts'
 
 export interface Scopes {
   readonly organization?: string
@@ -34,6 +35,36 @@ export function scopesOf(x: Exchange): Scopes {
   }
   if (who) x.scopes = scopes
   return scopes
+}
+
+/**
+ * The same as it may be written down: where a module hid the end user's name in the request, what stands there now, and no
+ * name if the request was stopped before it could be.
+ */
+export function writtenScopes(x: Exchange): Scopes {
+  const scopes = scopesOf(x)
+  const { endUser } = scopes
+  if (endUser === undefined) return scopes
+  const { endUser: _, ...others } = scopes
+  if (
+    x.trace.some((d) => d.phase === 'transform' && (d.decision === 'refuse' || d.decision === 'fault') && !d.observed)
+  ) {
+    return others
+  }
+  if (!x.transformed) return scopes
+  let at = -1
+  let seen = 0
+  eachText(x.request(), (text) => {
+    if (at < 0 && text.slice(0, LONGEST_NAME) === endUser) at = seen
+    seen++
+  })
+  if (at < 0) return scopes
+  seen = 0
+  let written: string = endUser
+  eachText(x.transformed, (text) => {
+    if (seen++ === at) written = text.slice(0, LONGEST_NAME)
+  })
+  return { ...others, endUser: written }
 }
 
 /** Where figures about this exchange hang, from the widest to the narrowest; see `anchorOf`. */

@@ -2,7 +2,7 @@
 import { createHmac, randomBytes } from 'node:crypto'
 import type { Exchange } from '../../core/exchange.ts'
 import type { JsonObject, JsonValue } from '../../core/request.ts'
-import { scopesOf } from '../../core/scopes.ts'
+import { writtenScopes } from '../../core/scopes.ts'
 import { clipped, type Draft } from './record.ts'
 
 export type Level = 'off' | 'decisions' | 'metadata' | 'content-commitment'
@@ -55,7 +55,7 @@ function whoAndWhat(x: Exchange): Record<string, JsonValue> {
   }
   if (who?.user !== undefined) facts.user = who.user
   if (who?.team !== undefined) facts.team = who.team
-  const { endUser } = scopesOf(x)
+  const { endUser } = writtenScopes(x)
   if (endUser !== undefined) facts.endUser = clipped(endUser)
   if (x.plan) facts.route = x.plan.via
   return facts

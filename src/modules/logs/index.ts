@@ -7,7 +7,7 @@ import type { Attempt, Exchange } from '../../core/exchange.ts'
 import { defineModule, type Host } from '../../core/module.ts'
 import { formatDollars } from '../../core/money.ts'
 import type { JsonObject, JsonValue } from '../../core/request.ts'
-import { scopesOf } from '../../core/scopes.ts'
+import { writtenScopes } from '../../core/scopes.ts'
 import type { JournalRow } from '../../core/store.ts'
 import { inputTokens, outputTokens } from '../../core/usage.ts'
 import { admin } from './admin.ts'
@@ -120,7 +120,7 @@ function attemptOf(a: Attempt): JsonObject {
 
 /** In the order of the columns that statement `add` names. */
 function rowOf(x: Exchange): JournalRow {
-  const { organization, team, user, endUser } = scopesOf(x)
+  const { organization, team, user, endUser } = writtenScopes(x)
   const ended = x.ended as NonNullable<Exchange['ended']>
   const served = x.attempts.findLast((a) => a.outcome === 'done') ?? x.attempts.at(-1)
   const target = served?.target ?? (x.cache === 'hit' ? x.plan?.targets[0] : undefined)
