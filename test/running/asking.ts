@@ -47,6 +47,9 @@ export const RELAYED: Readonly<
       make: (content) => ({ body: { items: [{ type: 'message', role: 'user', content }] } }),
     },
   ],
+  'openai-compaction': [
+    { path: '/v1/responses/compact', make: (input) => ({ body: { model: 'openai/gpt-5', input } }) },
+  ],
   native: [
     {
       path: '/openai/chat/completions',
