@@ -4,6 +4,7 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
+import type { Server as TlsServer } from 'node:tls'
 import { pino } from 'pino'
 import { createCatalog } from './catalog/catalog.ts'
 import { createTokenCounter } from './catalog/token-counter.ts'
@@ -52,6 +53,9 @@ export interface ServeOptions {
   readonly trustedProxies?: readonly string[]
   /** How long a client may take nothing of its answer; a minute unless told. */
   readonly stallMs?: number
+  /** One more is answered 503. */
+  readonly maxConnections?: number
+  readonly headersTimeoutMs?: number
   /** What an acknowledged ledger row survives: the end of the process (default), or of the power. */
   readonly durability?: 'process' | 'power-loss'
   /** The disk lost what it had accepted: the process must end with an error. */
@@ -70,10 +74,13 @@ export interface Served {
   /** Made on this start, so it is shown once. */
   readonly newAdminKey: string | undefined
   readonly adminKeyFile: string
+  /** New connections get this certificate; running ones keep theirs. Throws if it is none. */
+  reloadTls(tls: { readonly cert: Buffer; readonly key: Buffer }): void
   /** Ends running exchanges after the grace, and gives everything back. */
   close(graceMs?: number): Promise<void>
 }
 
+const MOST_CONNECTIONS = 20_000
 const BODY_LIMIT = 32 * 1024 * 1024
 /** Ended exchanges are recorded together after at most this long. */
 const RECORD_MS = 20
@@ -168,6 +175,8 @@ async function start(options: ServeOptions, undo: (() => Promise<unknown>)[]): P
     nextId: ids,
     ...trusted,
     ...(options.tls ? { tls: options.tls } : {}),
+    maxConnections: options.maxConnections ?? MOST_CONNECTIONS,
+    ...(options.headersTimeoutMs ? { headersTimeoutMs: options.headersTimeoutMs } : {}),
   })
   const doors: DataPlaneParts = {
     gateway,
@@ -258,6 +267,7 @@ async function start(options: ServeOptions, undo: (() => Promise<unknown>)[]): P
     identity,
     newAdminKey: key.made,
     adminKeyFile: key.file,
+    reloadTls: (tls) => (app.server as unknown as TlsServer).setSecureContext({ ...tls }),
     close: (graceMs = 30_000) => {
       closing ??= close(graceMs)
       return closing

@@ -40,6 +40,11 @@ export function program(): Command {
     .addOption(new Option('--tls-cert <file>', 'certificate chain, PEM').env('STOCKYARD_TLS_CERT'))
     .addOption(new Option('--tls-key <file>', 'private key, PEM').env('STOCKYARD_TLS_KEY'))
     .addOption(
+      new Option('--max-connections <number>', 'one more is answered 503')
+        .env('STOCKYARD_MAX_CONNECTIONS')
+        .default('20000'),
+    )
+    .addOption(
       new Option('--log-level <level>', 'trace, debug, info, warn, error').env('STOCKYARD_LOG_LEVEL').default('warn'),
     )
     .addOption(

@@ -13,6 +13,7 @@ export interface ServeFlags {
   readonly trustedProxies?: string
   readonly tlsCert?: string
   readonly tlsKey?: string
+  readonly maxConnections: string
   readonly logLevel: string
   readonly durability: 'process' | 'power-loss'
 }
@@ -25,12 +26,12 @@ export async function runServe(flags: ServeFlags): Promise<void> {
     if (process.env[name]) fail(`${name} is set, but running on a cluster's store is not built yet. Unset it to start.`)
   }
   const port = Number(flags.port)
+  if (!/^[1-9]\d{0,6}$/.test(flags.maxConnections)) fail(`--max-connections ${flags.maxConnections} is no number`)
   if ((flags.tlsCert === undefined) !== (flags.tlsKey === undefined)) fail('--tls-cert and --tls-key go together.')
   if (!Number.isInteger(port) || port < 0 || port > 65_535) fail(`--port ${flags.port} is not a port`)
   let served: Served
   try {
-    const tls =
-      flags.tlsCert && flags.tlsKey ? { cert: readFileSync(flags.tlsCert), key: readFileSync(flags.tlsKey) } : undefined
+    const tls = tlsFiles(flags)
     served = await serve({
       host: flags.host,
       port,
@@ -44,6 +45,7 @@ export async function runServe(flags: ServeFlags): Promise<void> {
       environment: process.env,
       ...(flags.trustedProxies ? { trustedProxies: flags.trustedProxies.split(',').map((one) => one.trim()) } : {}),
       ...(tls ? { tls } : {}),
+      maxConnections: Number(flags.maxConnections),
     })
     if (flags.config) {
       const text = readFileSync(flags.config, 'utf8')
@@ -65,10 +67,23 @@ export async function runServe(flags: ServeFlags): Promise<void> {
       (error: Error) => fail(error.message),
     )
   }
+  process.on('SIGHUP', () => {
+    try {
+      const tls = tlsFiles(flags)
+      if (tls) served.reloadTls(tls)
+    } catch (error) {
+      // Half of a renewed pair, or no file at all: what serves goes on serving.
+      console.error(`stockyard: the certificate was not reloaded: ${(error as Error).message}`)
+    }
+  })
   process.on('SIGTERM', stop)
   process.on('SIGINT', stop)
   // Last: whoever reads it may stop us at once.
   console.log(banner(served, flags))
+}
+
+function tlsFiles({ tlsCert, tlsKey }: ServeFlags) {
+  return tlsCert && tlsKey ? { cert: readFileSync(tlsCert), key: readFileSync(tlsKey) } : undefined
 }
 
 function banner({ url, gateway, identity, newAdminKey, adminKeyFile }: Served, flags: ServeFlags): string {

@@ -98,24 +98,24 @@ export async function write(
 export const STALL_MS = 60_000
 
 function written(out: ServerResponse, stallMs: number, event: 'drain' | 'finish'): Promise<void> {
+  const { socket } = out
   return new Promise((resolve) => {
-    let left = unwritten(out)
-    const timer = setInterval(() => {
-      const now = unwritten(out)
-      if (now >= left) out.destroy()
-      left = now
-    }, stallMs)
+    // The socket's own clock sees whatever is taken of a large buffer, too.
+    const cut = (): void => void out.destroy()
     const done = (): void => {
-      clearInterval(timer)
+      socket?.off('timeout', cut)
+      // After the end of an answer Node has set its time for keeping the connection.
+      if (event === 'drain') socket?.setTimeout(0)
       out.off(event, done)
       out.off('close', done)
       resolve()
     }
+    socket?.on('timeout', cut)
+    socket?.setTimeout(stallMs)
     out.on(event, done)
     out.on('close', done)
   })
 }
-const unwritten = (out: ServerResponse): number => out.socket?.writableLength ?? out.writableLength
 
 export function writeError(
   out: ServerResponse,

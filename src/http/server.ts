@@ -8,6 +8,7 @@ import type { AddressList } from '../core/addresses.ts'
 import type { Dialect } from '../core/dialect.ts'
 import { failure, GatewayError } from '../core/errors.ts'
 import { writeError } from './answer.ts'
+import { limitConnections } from './crowd.ts'
 import { dialectOf, withoutQueryKey } from './endpoints.ts'
 
 export interface ServerOptions {
@@ -15,11 +16,14 @@ export interface ServerOptions {
   readonly dialects: ReadonlyMap<string, Dialect>
   readonly trustedProxies?: AddressList
   readonly tls?: { readonly cert: Buffer; readonly key: Buffer }
+  readonly maxConnections: number
+  /** For the whole head of a request; half a minute unless told. */
+  readonly headersTimeoutMs?: number
   nextId(): string
 }
 
 export function createServer(options: ServerOptions): FastifyInstance {
-  const { trustedProxies } = options
+  const { trustedProxies, headersTimeoutMs: headersTimeout = 30_000 } = options
   const app = fastify({
     bodyLimit: options.bodyLimitBytes,
     rewriteUrl: (request: IncomingMessage) => withoutQueryKey(request.url ?? '/', request.headers),
@@ -34,11 +38,19 @@ export function createServer(options: ServerOptions): FastifyInstance {
     logger: false,
     ...(trustedProxies ? { trustProxy: (address: string) => trustedProxies.has(address) } : {}),
     ...(options.tls ? { https: options.tls } : {}),
-    http: { maxHeaderSize: 64 * 1024, headersTimeout: 30_000, requestTimeout: 300_000, noDelay: true },
+    http: {
+      maxHeaderSize: 64 * 1024,
+      headersTimeout,
+      requestTimeout: 300_000,
+      // Node looks for late ones this often.
+      connectionsCheckingInterval: Math.min(5_000, headersTimeout),
+      noDelay: true,
+    },
   } as Parameters<typeof fastify>[0]) as unknown as FastifyInstance
   const server = app.server as Server
   server.maxHeadersCount = 200
   server.on('clientError', refuseRawly)
+  limitConnections(server, options.maxConnections, options.tls !== undefined)
 
   app.removeAllContentTypeParsers()
   app.addContentTypeParser('*', { parseAs: 'buffer' }, (_, body, done) => done(null, body))

@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict'
+import http from 'node:http'
 import https from 'node:https'
 import net from 'node:net'
 import { test } from 'node:test'
 import tls from 'node:tls'
+import { TIMEOUTS } from '../core/exchange.ts'
 import {
   type Certificate,
   callTo,
@@ -34,6 +36,42 @@ test('T50: certificates that are self-signed, expired, not valid yet or for anot
     assert.equal(error.code, 'upstream_unreachable')
     assert.match(error.message, message)
   }
+})
+
+test('T49: a name that fails is told at once and is asked again; one that flaps goes where it points now; a slow one is bounded', async (t) => {
+  const served = { a: 0, b: 0 }
+  const serverOf = (name: 'a' | 'b') =>
+    http.createServer((_request, response) => {
+      served[name]++
+      response.writeHead(200, { connection: 'close' })
+      response.end('ok')
+    })
+  const url = await serveWith(t, serverOf('a'))
+  const port = new URL(url).port
+  let answer: string | NodeJS.ErrnoException = Object.assign(new Error('not found'), { code: 'ENOTFOUND' })
+  let asked = 0
+  const egress = egressFor(t, {
+    resolve: resolving(() => {
+      asked++
+      return answer
+    }),
+  })
+  const call = () => egress.send(callTo(`http://flaps.example:${port}/v1`))
+  for (let i = 0; i < 3; i++) {
+    const failed = call()
+    assert.equal((await failureOf(failed)).code, 'upstream_unreachable')
+    assert.ok((await settled(failed)) < 1_000)
+  }
+  answer = '127.0.0.1'
+  assert.equal(await text(await call()), 'ok', 'nothing bad is remembered')
+  answer = '127.0.0.2'
+  assert.equal((await failureOf(call())).code, 'upstream_unreachable', 'it goes where the name points now')
+  answer = '127.0.0.1'
+  assert.equal(await text(await call()), 'ok')
+  assert.ok(asked >= 6)
+  const silent = egressFor(t, { resolve: (() => {}) as never })
+  const late = silent.send(callTo(`http://slow.example:${port}/v1`, { timeouts: { ...TIMEOUTS, connectMs: 300 } }))
+  assert.equal((await failureOf(late)).code, 'upstream_timeout')
 })
 
 test('T50: no environment variable switches verification off', async (t) => {

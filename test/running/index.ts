@@ -55,6 +55,8 @@ export interface RunningOptions {
   readonly bodyLimitBytes?: number
   readonly trustedProxies?: readonly string[]
   readonly stallMs?: number
+  readonly maxConnections?: number
+  readonly headersTimeoutMs?: number
   readonly extraModules?: readonly Module[]
 }
 
@@ -75,6 +77,8 @@ export async function runGateway(t: Pick<TestContext, 'after'>, options: Running
       environment: { STOCKYARD_ADMIN_KEY: adminKey, ...options.environment },
       ...(options.extraModules ? { extraModules: options.extraModules } : {}),
       ...(options.stallMs ? { stallMs: options.stallMs } : {}),
+      ...(options.maxConnections ? { maxConnections: options.maxConnections } : {}),
+      ...(options.headersTimeoutMs ? { headersTimeoutMs: options.headersTimeoutMs } : {}),
       ...(options.trustedProxies ? { trustedProxies: options.trustedProxies } : {}),
       ...(options.bodyLimitBytes ? { bodyLimitBytes: options.bodyLimitBytes } : {}),
     })
