@@ -5,7 +5,7 @@
 import type { Books } from './books.ts'
 import { upstreamError } from './classify.ts'
 import type { ClientSide, Dialect, UpstreamSide, Watcher } from './dialect.ts'
-import type { IncomingReply } from './egress.ts'
+import type { IncomingReply, OutgoingCall } from './egress.ts'
 import { failure, GatewayError } from './errors.ts'
 import type { Attempt, AttemptOutcome, Exchange, Plan, Target, Timeouts } from './exchange.ts'
 import { keep, type Objects } from './objects.ts'
@@ -162,16 +162,27 @@ function callerKey(x: Exchange, { upstream }: Target): string | undefined {
 /** Whether the client's own key is used at this target, instead of one of the pool. */
 export const bringsKey = (x: Exchange, target: Target): boolean => callerKey(x, target) !== undefined
 
-export async function callTarget(
-  x: Exchange,
-  seat: Seat,
-  books: Books,
-  ports: AttemptPorts,
-  signal: AbortSignal,
-  around: (attempt: Attempt, core: () => Promise<Reply>) => Promise<Reply>,
-): Promise<Reply> {
-  const { target, timeouts } = seat
-  const plan = x.plan as Plan
+/**
+ * Everything about a call that is known before it is made. Put together at once and apart from the waiting: what lives in
+ * a function that waits is kept for as long as it does, on every request that is under way.
+ */
+interface Call {
+  readonly x: Exchange
+  readonly seat: Seat
+  readonly dialect: Dialect
+  readonly side: UpstreamSide
+  readonly books: Books
+  readonly ports: AttemptPorts
+  readonly signal: AbortSignal
+  readonly method: OutgoingCall['method']
+  readonly url: string
+  readonly headers: Readonly<Record<string, string>>
+  readonly body: readonly Buffer[]
+  readonly credential: { readonly id: string; readonly secret: string } | undefined
+}
+
+function prepared(x: Exchange, seat: Seat, books: Books, ports: AttemptPorts, signal: AbortSignal): Call {
+  const { target } = seat
   const dialect = dialectFor(x, target, ports.dialects)
   const side = dialect?.upstream
   if (!dialect || !side) {
@@ -185,79 +196,34 @@ export async function callTarget(
   const { provider, signer } = target.upstream
   const path = endpointOf(x, target, dialect.id)
   if (path === undefined) throw failure('no_target', { problem: `no endpoint for ${dialect.id}` })
-  const url = target.upstream.baseUrl + path
-  const body = bodyFor(x, plan, target, dialect, side, ports)
+  const body = bodyFor(x, x.plan as Plan, target, dialect, side, ports)
   const brought = callerKey(x, target)
   const credential = brought === undefined ? seat.key : { id: 'caller', secret: brought }
   const headers = ports.wire.upstreamHeaders(x.headers, provider.forward ?? [])
-  const method = x.relay?.method ?? 'POST'
   if (!x.relay) headers['content-type'] = 'application/json'
   else if (x.relay.contentType === undefined) delete headers['content-type']
   else headers['content-type'] = x.relay.contentType
   headers['user-agent'] = `stockyard/${ports.version}`
   Object.assign(headers, provider.headers, target.upstream.headers)
   if (credential && !signer) Object.assign(headers, sign(provider.sign, credential.secret))
+  const method = x.relay?.method ?? 'POST'
+  const url = target.upstream.baseUrl + path
+  return { x, seat, dialect, side, books, ports, signal, method, url, headers, body, credential }
+}
 
-  const attempt = await books.open(seat, credential?.id)
-  const send = (url: string, signed?: Signed): Promise<IncomingReply> =>
-    ports.wire.egress.send({
-      upstream: target.upstream.id,
-      method,
-      url,
-      headers: signed ? { ...headers, ...signed.headers } : headers,
-      ...(body.length === 0 ? {} : { body }),
-      streamed: x.stream,
-      timeouts,
-      signal,
-      ...(target.upstream.allowHosts === undefined ? {} : { allowHosts: target.upstream.allowHosts }),
-    })
-  const call = async (again = false): Promise<Reply> => {
-    const sentAt = performance.now()
-    let incoming: IncomingReply
-    let signed: Signed | undefined
-    try {
-      if (signer) {
-        const made = signer.sign({ method, url, headers, body }, credential?.secret)
-        signed = made instanceof Promise ? await made : made
-      }
-      incoming = await send(url, signed)
-    } catch (error) {
-      throw closeFailed(books, attempt, undefined, error, sentAt)
-    }
-    attempt.status = incoming.status
-    attempt.headersMs = performance.now() - sentAt
-    if (plan.breaker?.pacing && attempt.key) pace(attempt, incoming.headers, plan.breaker, x.inputEstimate, ports.now())
-    const requestId =
-      incoming.headers['x-request-id'] ?? incoming.headers['request-id'] ?? incoming.headers[provider.requestId ?? '']
-    if (requestId !== undefined) attempt.upstreamRequestId = requestId.slice(0, 200)
-    const secrets = [...(credential ? [credential.secret] : []), ...(signed?.secrets ?? [])]
-    const context: Answered = { x, target, timeouts, attempt, dialect, side, books, ports, sentAt, secrets, incoming }
-    if (incoming.status < 200 || incoming.status > 299) {
-      const error = await complaint(context)
-      // A credential that expired under way is no reason to fail: one fresh one is tried, once.
-      const mayRenew = !again && signed?.credential !== undefined && error.code === 'upstream_credentials'
-      if (mayRenew && signer?.refused?.(signed?.credential as object)) return call(true)
-      throw closeFailed(books, attempt, undefined, error, sentAt)
-    }
-    const type = incoming.headers['content-type'] ?? ''
-    if (x.relay && !(x.stream && /event-?stream/i.test(type))) {
-      return relayed({
-        ...context,
-        relay: x.relay,
-        failed: (facts, error) => closeFailed(books, attempt, facts, error, sentAt),
-        judged: (error, body) => judged(context, statusOf(error), body),
-        // A further page of a list, with the same headers and no body.
-        page: async (query) => {
-          const next = await send(`${url.split('?', 1)[0]}?${query}`, signed)
-          if (next.status !== 200) throw await complaint({ ...context, incoming: next })
-          return next
-        },
-      })
-    }
-    return x.stream && /event-?stream/i.test(type) ? streamed(context, signal) : unstreamed(context, type)
-  }
+export async function callTarget(
+  x: Exchange,
+  seat: Seat,
+  books: Books,
+  ports: AttemptPorts,
+  signal: AbortSignal,
+  around: (attempt: Attempt, core: () => Promise<Reply>) => Promise<Reply>,
+): Promise<Reply> {
+  const call = prepared(x, seat, books, ports, signal)
+  const attempt = books.open(seat, call.credential?.id)
+  await books.opened(attempt)
   try {
-    return await around(attempt, () => call())
+    return await around(attempt, () => made(call, attempt))
   } catch (error) {
     // A layer around the attempt failed or refused; if the call was made, it has been closed with what it used.
     const known = error instanceof GatewayError ? error : undefined
@@ -265,6 +231,90 @@ export async function callTarget(
     throw error
   }
 }
+
+function send(call: Call, url: string, signed: Signed | undefined): Promise<IncomingReply> {
+  const { x, seat, ports, method, headers, body, signal } = call
+  const { id, allowHosts } = seat.target.upstream
+  return ports.wire.egress.send({
+    upstream: id,
+    method,
+    url,
+    headers: signed ? { ...headers, ...signed.headers } : headers,
+    ...(body.length === 0 ? {} : { body }),
+    streamed: x.stream,
+    timeouts: seat.timeouts,
+    signal,
+    ...(allowHosts === undefined ? {} : { allowHosts }),
+  })
+}
+
+async function made(call: Call, attempt: Attempt, again = false): Promise<Reply> {
+  const { signer } = call.seat.target.upstream
+  const sentAt = performance.now()
+  let incoming: IncomingReply
+  let signed: Signed | undefined
+  try {
+    if (signer) {
+      const { method, url, headers, body, credential } = call
+      const answer = signer.sign({ method, url, headers, body }, credential?.secret)
+      signed = answer instanceof Promise ? await answer : answer
+    }
+    incoming = await send(call, call.url, signed)
+  } catch (error) {
+    throw closeFailed(call.books, attempt, undefined, error, sentAt)
+  }
+  const a = answered(call, attempt, incoming, signed, sentAt)
+  if (incoming.status < 200 || incoming.status > 299) {
+    const error = await complaint(a)
+    // A credential that expired under way is no reason to fail: one fresh one is tried, once.
+    const mayRenew = !again && signed?.credential !== undefined && error.code === 'upstream_credentials'
+    if (mayRenew && signer?.refused?.(signed?.credential as object)) return made(call, attempt, true)
+    throw closeFailed(call.books, attempt, undefined, error, sentAt)
+  }
+  const type = incoming.headers['content-type'] ?? ''
+  if (call.x.stream && /event-?stream/i.test(type)) return streamed(a, call.signal)
+  if (call.x.relay) return relayed(relayOf(call, a, call.x.relay, signed))
+  try {
+    return unstreamed(a, await incoming.collect(MOST_BODY), type)
+  } catch (error) {
+    throw closeFailed(call.books, attempt, undefined, error, sentAt)
+  }
+}
+
+/** Notes what the head of the answer says. */
+function answered(
+  { x, seat, dialect, side, books, ports, credential }: Call,
+  attempt: Attempt,
+  incoming: IncomingReply,
+  signed: Signed | undefined,
+  sentAt: number,
+): Answered {
+  const { target, timeouts } = seat
+  const { status, headers } = incoming
+  attempt.status = status
+  attempt.headersMs = performance.now() - sentAt
+  const breaker = x.plan?.breaker
+  if (breaker?.pacing && attempt.key) pace(attempt, headers, breaker, x.inputEstimate, ports.now())
+  const requestId =
+    headers['x-request-id'] ?? headers['request-id'] ?? headers[target.upstream.provider.requestId ?? '']
+  if (requestId !== undefined) attempt.upstreamRequestId = requestId.slice(0, 200)
+  const secrets = credential ? [credential.secret] : []
+  if (signed?.secrets) secrets.push(...signed.secrets)
+  return { x, target, timeouts, attempt, dialect, side, books, ports, sentAt, secrets, incoming }
+}
+
+const relayOf = (call: Call, a: Answered, relay: NonNullable<Exchange['relay']>, signed: Signed | undefined) => ({
+  ...a,
+  relay,
+  failed: (facts: ReplyFacts | undefined, error: unknown) => closeFailed(a.books, a.attempt, facts, error, a.sentAt),
+  judged: (error: GatewayError, body: JsonValue) => judged(a, statusOf(error), body),
+  // A further page of a list, with the same headers and no body.
+  page: async (query: URLSearchParams) => {
+    const next = await send(call, `${call.url.split('?', 1)[0]}?${query}`, signed)
+    if (next.status !== 200) throw await complaint({ ...a, incoming: next })
+    return next
+  },
+})
 
 /** A call whose answer has begun. */
 export interface Answered {
@@ -319,29 +369,24 @@ function judged(a: Answered, status: number, body: JsonValue): GatewayError {
   return upstreamError(a.target, status, said, details, a.secrets)
 }
 
-async function unstreamed(a: Answered, type: string): Promise<Reply> {
+/** Throws what closes the attempt, with what was used by then. */
+function unstreamed(a: Answered, body: Buffer, type: string): Reply {
   const { attempt, books, target, ports } = a
-  let facts: ReplyFacts | undefined
+  let parsed: JsonValue
   try {
-    const body = await a.incoming.collect(MOST_BODY)
-    let parsed: JsonValue
-    try {
-      parsed = ports.wire.parseJson(body)
-    } catch {
-      const what = /html/i.test(type) ? 'an HTML page' : body.length === 0 ? 'an empty body' : 'a body that is not JSON'
-      throw failure('upstream_invalid', { upstream: target.upstream.id, problem: what })
-    }
-    facts = a.side.factsOf(parsed, a.x.json)
-    if (facts.error) throw judged(a, statusOf(facts.error), parsed)
-    if (facts.made) keep(a.x, attempt, facts, ports.objects, ports.now())
-    attempt.totalMs = performance.now() - a.sentAt
-    attempt.firstContentMs = attempt.totalMs
-    books.close(attempt, 'done', facts)
-    const headers = ports.wire.clientHeaders(a.incoming.headers)
-    return { dialect: a.dialect.id, status: a.incoming.status, headers, target, facts, body }
-  } catch (error) {
-    throw closeFailed(books, attempt, facts, error, a.sentAt)
+    parsed = ports.wire.parseJson(body)
+  } catch {
+    const what = /html/i.test(type) ? 'an HTML page' : body.length === 0 ? 'an empty body' : 'a body that is not JSON'
+    throw failure('upstream_invalid', { upstream: target.upstream.id, problem: what })
   }
+  const facts = a.side.factsOf(parsed, a.x.json)
+  if (facts.error) throw closeFailed(books, attempt, facts, judged(a, statusOf(facts.error), parsed), a.sentAt)
+  if (facts.made) keep(a.x, attempt, facts, ports.objects, ports.now())
+  attempt.totalMs = performance.now() - a.sentAt
+  attempt.firstContentMs = attempt.totalMs
+  books.close(attempt, 'done', facts)
+  const headers = ports.wire.clientHeaders(a.incoming.headers)
+  return { dialect: a.dialect.id, status: a.incoming.status, headers, target, facts, body }
 }
 
 /** An error that came inside a 200: judged as if its own status had been sent. */

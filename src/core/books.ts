@@ -45,8 +45,7 @@ export class Books {
     this.#ports = ports
   }
 
-  /** Resolves when the `opened` row is durable: only then may bytes go upstream. */
-  async open(seat: Seat, credential: string | undefined): Promise<Attempt> {
+  open(seat: Seat, credential: string | undefined): Attempt {
     const { target, key } = seat
     const at = this.#ports.now()
     const attempt: Attempt = {
@@ -62,16 +61,20 @@ export class Books {
     this.#running++
     seat.taken = true
     began(attempt, at)
+    return attempt
+  }
+
+  /** Resolves when the `opened` row is durable: only then may bytes go upstream. */
+  async opened(attempt: Attempt): Promise<void> {
+    const { id, startedAt: at, held, target } = attempt
     try {
-      const row = { kind: 'opened', attempt: attempt.id, at, held: attempt.held, ...scopeOf(this.#x, target) } as const
-      await this.#ports.ledger.append(row)
+      await this.#ports.ledger.append({ kind: 'opened', attempt: id, at, held, ...scopeOf(this.#x, target) })
     } catch (error) {
       attempt.outcome = 'cancelled'
       withdrawn(attempt)
       this.#done(attempt)
       throw error
     }
-    return attempt
   }
 
   onEnd(attempt: Attempt, letGo: LetGo): void {

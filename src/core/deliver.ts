@@ -9,6 +9,7 @@ import type { ClientSide, Dialect, ReplyContext } from './dialect.ts'
 import { failure, GatewayError, leftBy, Refusal } from './errors.ts'
 import type { Ended, Exchange } from './exchange.ts'
 import { judge, unavailable } from './faults.ts'
+import type { Awaitable } from './module.ts'
 import { type BoundStage, meter, type Pipeline, stagesOf } from './pipeline.ts'
 import { type Frame, MARK, type Reply, type ReplyEvent } from './reply.ts'
 import type { ModelRequest } from './request.ts'
@@ -45,13 +46,13 @@ export interface DeliveryPorts {
 /** After the finish reason an upstream that neither ends nor says its usage is not waited for longer than this. */
 const GRACE_AFTER_FINISH_MS = 5_000
 
-export async function deliver(
+export function deliver(
   x: Exchange,
   reply: Reply,
   pipeline: Pipeline,
   books: Books,
   ports: DeliveryPorts,
-): Promise<Answer> {
+): Awaitable<Answer> {
   const client = ports.dialects.get(x.dialect)?.client
   const upstream = ports.dialects.get(reply.dialect)?.upstream
   if (!client || !upstream) throw failure('internal_error', { id: x.id })
@@ -62,14 +63,14 @@ export async function deliver(
     (x.stream === (reply.batches !== undefined) && (client.takes?.(reply.facts, x.json) ?? true))
   const relay = reply.dialect === x.dialect && (!acting || reply.body?.length === 0) && asAsked
   const job: Delivery = { x, reply, pipeline, books, ports, client, stages, relay }
-  if (reply.bytes && acting && isText(reply)) return await readText(job, reply.bytes)
+  if (reply.bytes && acting && isText(reply)) return readText(job, reply.bytes)
   if (reply.batches && acting && x.relay) {
     throw failure('invalid_request', {
       problem: 'A module reads the answers here, which cannot be done in this stream; ask without streaming.',
       param: 'stream',
     })
   }
-  return reply.bytes || (x.stream && !(x.relay && reply.body)) ? stream(job) : await body(job)
+  return reply.bytes || (x.stream && !(x.relay && reply.body)) ? stream(job) : body(job)
 }
 
 interface Delivery extends DeliveryPortsHolder {

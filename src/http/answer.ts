@@ -15,6 +15,8 @@ import { addModuleHeaders } from './allowance.ts'
 
 /** A stream's head and its first ping go out after this long without content, and a ping after each further one. */
 const PING_MS = 15_000
+/** After these nothing more is wanted on the connection. */
+const CLOSES: ReadonlySet<number> = new Set([408, 413, 426])
 const JOINED_BODY = 16 * 1024
 
 export function head(
@@ -153,7 +155,7 @@ export function writeError(
   // Waiting so long is not for a client library to do: it would hang, and then ask again.
   if (error.kind.final || (error instanceof Refusal && wait !== undefined && wait > 60_000))
     headers['x-should-retry'] = 'false'
-  if (error.kind.status === 413 || error.kind.status === 408 || error.kind.status === 426) headers.connection = 'close'
+  if (CLOSES.has(error.kind.status) || error.code === 'shutting_down') headers.connection = 'close'
   out.writeHead(error.kind.status, headers)
   out.end(body)
 }

@@ -3,7 +3,8 @@
  * is known before the body is read, and everything that can be wrong with the bytes is answered here in the client's own
  * dialect and never reaches an upstream.
  */
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { FastifyInstance } from 'fastify'
 import { countFor } from '../core/counting.ts'
 import { asGatewayError } from '../core/deliver.ts'
 import type { ClientSide, Dialect } from '../core/dialect.ts'
@@ -45,15 +46,16 @@ export function dataPlane(app: FastifyInstance, parts: DataPlaneParts): void {
     doors.set(id, door)
     return door
   }
+  shortcut(app, doorOf)
   app.register(async (plane) => {
     // The door reads bodies itself, when it knows whose they are.
     plane.removeAllContentTypeParsers()
     plane.addContentTypeParser('*', (_request, _payload, done) => done(null))
     for (const { path, dialect } of ENDPOINTS) {
       const door = doorOf(dialect)
-      plane.post(path, (request, reply) => {
+      plane.post(path, ({ raw }, reply) => {
         reply.hijack()
-        void door(request, reply)
+        void door(raw, reply.raw)
       })
     }
     for (const { path, prefix } of MODEL_PATHS) {
@@ -62,24 +64,39 @@ export function dataPlane(app: FastifyInstance, parts: DataPlaneParts): void {
         const { verb, address } = addressOf(prefix + rest, request.query as Record<string, unknown>)
         const { dialect, counting } = VERBS[verb] as (typeof VERBS)[string]
         reply.hijack()
-        void doorOf(dialect)(request, reply, counting ? { address, counting } : { address })
+        void doorOf(dialect)(request.raw, reply.raw, counting ? { address, counting } : { address })
       })
     }
     for (const { path, dialect, counting } of COUNTERS) {
       const door = doorOf(dialect)
-      plane.post(path, (request, reply) => {
+      plane.post(path, ({ raw }, reply) => {
         reply.hijack()
-        void door(request, reply, { counting })
+        void door(raw, reply.raw, { counting })
       })
     }
     relayRoutes(plane, parts.ports.dialects, (dialect, request, reply, relay) => {
       reply.hijack()
-      void doorOf(dialect)(request, reply, { relay })
+      void doorOf(dialect)(request.raw, reply.raw, { relay })
     })
     nativeRoutes(plane, parts.gateway, parts.ports.dialects, ({ dialect, ...asked }, request, reply) => {
       reply.hijack()
-      void doorOf(dialect)(request, reply, asked)
+      void doorOf(dialect)(request.raw, reply.raw, asked)
     })
+  })
+}
+
+/**
+ * The paths that most requests come by, spelled as everybody spells them, go straight to their doors: the router would
+ * find the same ones. Every other spelling is the router's to judge.
+ */
+function shortcut(app: FastifyInstance, doorOf: (dialect: string) => Door): void {
+  const doors = new Map<string | undefined, Door>(ENDPOINTS.map(({ path, dialect }) => [path, doorOf(dialect)]))
+  const routed = app.server.listeners('request') as ((request: IncomingMessage, out: ServerResponse) => void)[]
+  app.server.removeAllListeners('request')
+  app.server.on('request', (request: IncomingMessage, out: ServerResponse) => {
+    const door = request.method === 'POST' ? doors.get(request.url) : undefined
+    if (door) void door(request, out)
+    else for (const listener of routed) listener.call(app.server, request, out)
   })
 }
 
@@ -92,7 +109,7 @@ interface Asked {
   /** Nothing is to be called: only the input is counted. */
   readonly counting?: Counting
 }
-type Door = (request: FastifyRequest, reply: FastifyReply, asked?: Asked) => Promise<void>
+type Door = (request: IncomingMessage, out: ServerResponse, asked?: Asked) => Promise<void>
 
 const NOTHING: Asked = {}
 
@@ -107,7 +124,7 @@ function createDoor(parts: DataPlaneParts, dialect: Dialect): Door {
   const client = dialect.client as ClientSide
   const fields = Object.entries(client.fields)
 
-  return async ({ raw: request }, { raw: out }, asked = NOTHING) => {
+  return async (request, out, asked = NOTHING) => {
     const { address, relay, upstream, counting } = asked
     const snapshot = parts.gateway.snapshot
     const leave = snapshot.enter()
