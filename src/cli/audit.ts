@@ -29,8 +29,7 @@ export function auditCommand(stockyard: Command, dataDir: () => Option): void {
     .option('--json', 'as JSON')
     .action(async (file: string | undefined, flags: VerifyFlags) => {
       const trusted = { keys: flags.key, checkpoints: flags.checkpoint.map((path) => readFileSync(path, 'utf8')) }
-      const verdicts =
-        file === undefined ? await verifyDirectory(flags.dataDir, trusted) : [await verifyOne(file, trusted)]
+      const verdicts = file === undefined ? verifyDirectory(flags.dataDir, trusted) : [await verifyOne(file, trusted)]
       if (verdicts === undefined) fail(`there is no audit trail in ${flags.dataDir}, or nothing of it was signed yet`)
       report(verdicts, trusted, flags.json === true)
       if (verdicts.some(({ problems }) => problems.length > 0)) process.exitCode = 1
@@ -78,12 +77,12 @@ async function verifyOne(file: string, trusted: Trusted): Promise<TreeVerdict> {
 }
 
 /** Undefined if the directory holds no trail that was ever signed. */
-export async function verifyDirectory(dataDir: string, trusted: Trusted): Promise<TreeVerdict[] | undefined> {
+export function verifyDirectory(dataDir: string, trusted: Trusted): TreeVerdict[] | undefined {
   const path = join(dataDir, 'audit.db')
   if (!existsSync(path)) return undefined
   const db = new DatabaseSync(path, { readOnly: true, timeout: 5_000 })
   try {
-    return await verifyFile((name) => db.prepare(tables.statements[name] as string) as never, trusted)
+    return verifyFile((name) => db.prepare(tables.statements[name] as string) as never, trusted)
   } finally {
     db.close()
   }

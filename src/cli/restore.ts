@@ -15,7 +15,7 @@ export function restoreCommand(stockyard: Command, dataDir: () => Option): void 
       try {
         const manifest = await restore(backup, flags.dataDir, { replace: flags.replace === true })
         // Only that it agrees with itself; whether it was rolled back is for the anchors to say when the gateway starts.
-        const trail = await verifyDirectory(flags.dataDir, { keys: [], checkpoints: [] })
+        const trail = verifyDirectory(flags.dataDir, { keys: [], checkpoints: [] })
         const wrong = trail?.flatMap(({ problems }) => problems) ?? []
         if (wrong.length > 0) {
           fail(`everything was restored, but the audit trail in it was tampered with: ${wrong.slice(0, 3).join('; ')}`)

@@ -7,7 +7,9 @@ import { hash } from 'node:crypto'
 export const EMPTY_ROOT: Buffer = hash('sha256', '', 'buffer')
 
 const LEAF = Buffer.from([0])
-export const leafHash = (bytes: Uint8Array): Buffer => hash('sha256', Buffer.concat([LEAF, bytes]), 'buffer')
+/** Of a record's bytes; text is taken as UTF-8. */
+export const leafHash = (record: string | Uint8Array): Buffer =>
+  hash('sha256', typeof record === 'string' ? `\0${record}` : Buffer.concat([LEAF, record]), 'buffer')
 
 const node = Buffer.alloc(65, 1)
 export function nodeHash(left: Uint8Array, right: Uint8Array): Buffer {

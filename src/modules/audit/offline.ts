@@ -3,14 +3,14 @@ import { canonical } from './canonical.ts'
 import { FORMAT } from './export.ts'
 import { type Frame, frameOf, type Statement, storedTree } from './frame.ts'
 import type { TiledTree } from './tiles.ts'
-import { type Trusted, type Verdict, verifyExport } from './verify.ts'
+import { ExportVerifier, type Trusted, type Verdict } from './verify.ts'
 
 export interface TreeVerdict extends Verdict {
   readonly organization: string | null
 }
 
 /** Undefined if nothing was ever signed. Throws on a file that is no trail. */
-export async function verifyFile(statement: Statement, trusted: Trusted): Promise<TreeVerdict[] | undefined> {
+export function verifyFile(statement: Statement, trusted: Trusted): TreeVerdict[] | undefined {
   const origin = statement('fact').get('origin')?.value as string | undefined
   const signed = statement('newestCheckpoint').get() as { note: string; size: number } | undefined
   const instance = storedTree(statement, undefined)
@@ -27,28 +27,24 @@ export async function verifyFile(statement: Statement, trusted: Trusted): Promis
     const against = organization === undefined ? trusted : { ...trusted, checkpoints: [] }
     verdicts.push({
       organization: organization ?? null,
-      ...(await verifyExport(linesOf(statement, tree, frame, organization), against)),
+      ...verifyTree(statement, tree, frame, against),
     })
   }
   return verdicts
 }
 
-function* linesOf(
-  statement: Statement,
-  tree: TiledTree,
-  frame: Frame,
-  organization: string | undefined,
-): Generator<string> {
-  yield canonical({ ...frame, format: FORMAT, whole: true } as never)
-  const id = statement('treeOf').get(organization ?? null)?.id as number
+function verifyTree(statement: Statement, tree: TiledTree, frame: Frame, trusted: Trusted): Verdict {
+  const verifier = new ExportVerifier(canonical({ ...frame, format: FORMAT, whole: true } as never), trusted)
+  const id = statement('treeOf').get(frame.organization)?.id as number
   const leaves = statement('leaves')
   for (let from = 0; from < frame.size; ) {
     const rows = leaves.all(id, from, frame.size)
-    if (rows.length === 0) return
+    if (rows.length === 0) break
     for (const row of rows) {
       const leaf = row.leaf as number
-      yield `{"hash":"${tree.leaf(leaf).toString('base64')}","leaf":${leaf},"record":${row.record}}`
+      verifier.record(leaf, tree.leaf(leaf), row.record as string, [])
       from = leaf + 1
     }
   }
+  return verifier.end()
 }

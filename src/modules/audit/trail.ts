@@ -380,7 +380,7 @@ export class Trail {
     const place = this.#treeOf(draft.organization)
     const leaf = place.tree.size
     this.#run('add', seq, place.id, leaf, draft.at, draft.kind, draft.exchange ?? null, text)
-    place.tree.add(leafHash(Buffer.from(text)))
+    place.tree.add(leafHash(text))
     this.#seq = seq
     this.#touched.add(place)
     return seq

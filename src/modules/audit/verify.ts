@@ -38,78 +38,106 @@ interface Mark {
   readonly who: string
 }
 
+/** Takes the lines of an export, without their ends. */
 export async function verifyExport(
   lines: AsyncIterable<string> | Iterable<string>,
   trusted: Trusted,
 ): Promise<Verdict> {
-  const problems: string[] = []
-  const against: string[] = []
-  const complain = (problem: string): void => {
-    if (problems.length < MOST_PROBLEMS) problems.push(problem)
-  }
-  let header: Header | undefined
-  let checkpoint: Checkpoint | undefined
-  let root = Buffer.alloc(0)
-  let marks: Mark[] = []
-  const frontier = new Frontier()
-  let records = 0
-  let expected = 0
-  let lastSeq = -1n
-
+  let verifier: ExportVerifier | undefined
   for await (const line of lines) {
-    if (header === undefined) {
-      try {
-        header = readHeader(line)
-        checkpoint = readCheckpoint(header)
-        judgeKeys(header, checkpoint, trusted.keys, against, complain)
-        marks = keptMarks(header, checkpoint, trusted.checkpoints, against, complain)
-        root = rootOfTree(header, checkpoint)
-      } catch (error) {
-        return { problems: [`line 1: ${(error as Error).message}`], records: 0, checkpoint, against }
-      }
-      continue
+    if (verifier) verifier.line(line)
+    else verifier = new ExportVerifier(line, trusted)
+  }
+  return (
+    verifier?.end() ?? { problems: ['there is nothing in this file'], records: 0, checkpoint: undefined, against: [] }
+  )
+}
+
+/** Holds one record after another against the frame that came first. */
+export class ExportVerifier {
+  readonly #problems: string[] = []
+  readonly #against: string[] = []
+  readonly #frontier = new Frontier()
+  #header: Header | undefined
+  #checkpoint: Checkpoint | undefined
+  #root = Buffer.alloc(0)
+  #marks: Mark[] = []
+  #records = 0
+  #expected = 0
+  #lastSeq = -1n
+
+  constructor(frame: string, trusted: Trusted) {
+    try {
+      const header = readHeader(frame)
+      const checkpoint = readCheckpoint(header)
+      judgeKeys(header, checkpoint, trusted.keys, this.#against, this.#complain)
+      this.#marks = keptMarks(header, checkpoint, trusted.checkpoints, this.#against, this.#complain)
+      this.#root = rootOfTree(header, checkpoint)
+      this.#checkpoint = checkpoint
+      this.#header = header
+    } catch (error) {
+      this.#complain(`line 1: ${(error as Error).message}`)
     }
+  }
+
+  line(line: string): void {
     const match = LINE.exec(line)
-    if (!match) {
-      complain(`line ${records + 2} is not a line of an export${leafIn(line)} (leaf ${expected} was expected)`)
-      continue
-    }
-    const [, hash = '', leafText = '', proof, record = ''] = match
-    const leaf = Number(leafText)
+    if (match) {
+      const [, hash = '', leaf = '', proof, record = ''] = match
+      this.record(
+        Number(leaf),
+        bytes(hash),
+        record,
+        proof === undefined ? [] : (JSON.parse(proof) as string[]).map(bytes),
+      )
+    } else this.#complain(`a line is not one of an export${leafIn(line)} (leaf ${this.#expected} was expected)`)
+  }
+
+  record(leaf: number, hash: Buffer, record: string, proof: readonly Buffer[]): void {
+    const header = this.#header
+    if (header === undefined) return
     const seq = seqOf(record)
-    const name = seq === undefined ? `the record at leaf ${leaf}` : `record ${seq} at leaf ${leaf}`
-    records++
-    if (seq === undefined) complain(`${name} cannot be read`)
-    else if (seq <= lastSeq) complain(`${name} comes after record ${lastSeq}`)
-    else lastSeq = seq
-    const computed = leafHash(Buffer.from(record))
-    if (computed.toString('base64') !== hash)
-      complain(`${name} is not what was written: its hash differs from its leaf`)
-    if (header.whole ? leaf !== expected : leaf < expected) {
-      complain(`${name} stands at leaf ${leaf}, and leaf ${expected} was expected: records are missing, added or moved`)
+    const name = (): string => (seq === undefined ? `the record at leaf ${leaf}` : `record ${seq} at leaf ${leaf}`)
+    this.#records++
+    if (seq === undefined) this.#complain(`${name()} cannot be read`)
+    else if (seq <= this.#lastSeq) this.#complain(`${name()} comes after record ${this.#lastSeq}`)
+    else this.#lastSeq = seq
+    const computed = leafHash(record)
+    if (!computed.equals(hash)) this.#complain(`${name()} is not what was written: its hash differs from its leaf`)
+    if (header.whole ? leaf !== this.#expected : leaf < this.#expected) {
+      this.#complain(`${name()} stands where leaf ${this.#expected} was expected: records are missing, added or moved`)
     }
-    expected = leaf + 1
-    if (!header.whole) {
-      const path = proof === undefined ? [] : (JSON.parse(proof) as string[]).map(bytes)
-      if (!verifyInclusion(leaf, header.size, computed, path, root)) complain(`${name} is not in the signed log`)
-      continue
-    }
-    frontier.add(computed)
-    while (marks[0] !== undefined && marks[0].size === frontier.size) {
-      const mark = marks.shift() as Mark
-      if (!frontier.root().equals(mark.root))
-        complain(`the first ${mark.size} records are not those that ${mark.who} signed`)
+    this.#expected = leaf + 1
+    if (header.whole) this.#grow(computed)
+    else if (!verifyInclusion(leaf, header.size, computed, proof, this.#root)) {
+      this.#complain(`${name()} is not in the signed log`)
     }
   }
-  if (header === undefined || checkpoint === undefined) {
-    return { problems: ['there is nothing in this file'], records: 0, checkpoint, against }
+
+  #grow(leaf: Buffer): void {
+    this.#frontier.add(leaf)
+    while (this.#marks[0] !== undefined && this.#marks[0].size === this.#frontier.size) {
+      const { size, root, who } = this.#marks.shift() as Mark
+      if (!this.#frontier.root().equals(root))
+        this.#complain(`the first ${size} records are not those that ${who} signed`)
+    }
   }
-  if (header.whole) {
-    if (frontier.size !== header.size) complain(`${frontier.size} records are here, and ${header.size} were signed`)
-    else if (!frontier.root().equals(root)) complain(`the ${header.size} records are not those that were signed`)
-    for (const { size, who } of marks) if (size > 0) complain(`the ${size} records that ${who} signed are not all here`)
+
+  end(): Verdict {
+    const { size } = this.#frontier
+    if (this.#header?.whole) {
+      if (size !== this.#header.size) this.#complain(`${size} records are here, and ${this.#header.size} were signed`)
+      else if (!this.#frontier.root().equals(this.#root)) {
+        this.#complain(`the ${size} records are not those that were signed`)
+      }
+    }
+    const [problems, against] = [this.#problems, this.#against]
+    return { problems, records: this.#records, checkpoint: this.#checkpoint, against }
   }
-  return { problems, records, checkpoint, against }
+
+  readonly #complain = (problem: string): void => {
+    if (this.#problems.length < MOST_PROBLEMS) this.#problems.push(problem)
+  }
 }
 
 function readHeader(line: string): Header {
@@ -196,7 +224,7 @@ function rootOfTree({ organization, size, head }: Header, checkpoint: Checkpoint
   }
   if (head === undefined) throw new Error('the head of the organization is missing')
   const record = head.record as { kind?: string; organization?: string; size?: string; root?: string }
-  const leaf = leafHash(Buffer.from(canonical(head.record)))
+  const leaf = leafHash(canonical(head.record))
   if (!verifyInclusion(head.leaf, checkpoint.size, leaf, head.proof.map(bytes), checkpoint.root)) {
     throw new Error('the head of the organization is not in the signed log')
   }
