@@ -56,7 +56,14 @@ if (!Number.isInteger(trials) || trials < 1 || trials > 100) throw new Error(`--
 const scale = options.quick ? 0.3 : 1
 const streams = options.quick ? 0 : 1_000
 const phases = (Object.keys(PHASES) as PhaseId[]).filter((phase) => !options.quick || phase !== 'paced')
-const wanted = (options.only?.split(',') ?? ['off', 'default', 'bodies', 'translated', 'portkey']) as TargetId[]
+const wanted = (options.only?.split(',') ?? [
+  'off',
+  'default',
+  'bodies',
+  'translated',
+  'audit',
+  'portkey',
+]) as TargetId[]
 for (const id of wanted) if (!Object.hasOwn(LABELS, id)) throw new Error(`--only ${id}: one of ${Object.keys(LABELS)}`)
 const ids = [...new Set<TargetId>(['direct', 'raw', ...wanted])]
 

@@ -11,7 +11,7 @@ import { join } from 'node:path'
 import { GATEWAY_CORE, pinned, RIG_CORE } from './machine.ts'
 import { ANTHROPIC_MODEL, CHAT_PATH, MODEL, requestBodies } from './workloads.ts'
 
-export type TargetId = 'direct' | 'raw' | 'off' | 'default' | 'bodies' | 'translated' | 'portkey'
+export type TargetId = 'direct' | 'raw' | 'off' | 'default' | 'bodies' | 'translated' | 'audit' | 'portkey'
 
 export interface Target {
   readonly id: TargetId
@@ -31,6 +31,7 @@ export const LABELS: Readonly<Record<TargetId, string>> = {
   default: 'default',
   bodies: 'with bodies',
   translated: 'to Anthropic',
+  audit: 'with audit',
   portkey: 'Portkey',
 }
 
@@ -123,7 +124,10 @@ async function startRaw(upstreamPort: number): Promise<Target> {
   return { id: 'raw', port, pid: child.pid, headers: {}, coldStartMs, stop: () => stopped(child) }
 }
 
-async function startStockyard(id: 'off' | 'default' | 'bodies' | 'translated', upstreamPort: number): Promise<Target> {
+async function startStockyard(
+  id: 'off' | 'default' | 'bodies' | 'translated' | 'audit',
+  upstreamPort: number,
+): Promise<Target> {
   const dataDir = mkdtempSync(join(tmpdir(), 'stockyard-bench-'))
   process.on('exit', () => rmSync(dataDir, { recursive: true, force: true }))
   const port = await freePort()
@@ -161,6 +165,7 @@ async function startStockyard(id: 'off' | 'default' | 'bodies' | 'translated', u
     await admin('PUT', `routes/${MODEL}`, { targets: [{ upstream: 'anthropic', model: ANTHROPIC_MODEL }] })
   }
   if (id === 'bodies') await admin('PUT', 'modules/logs', { settings: { bodies: true } })
+  if (id === 'audit') await admin('PUT', 'modules/audit', { mode: 'enforce', settings: { level: 'metadata' } })
   const stop = async (): Promise<void> => {
     await stopped(child)
     rmSync(dataDir, { recursive: true, force: true })

@@ -1,7 +1,7 @@
 /**
  * `npm run audit-scale [-- records]`: the audit trail with ten million records, or as many as you say: how fast it grows, how
  * long a proof takes, how fast it is verified, and how much memory that needs. It writes into the temporary directory (about
- * 6 GB for ten million) and removes that again. Rates are given by the time of the thread's own processor, so that other
+ * 5 GB for ten million) and removes that again. Rates are given by the time of the thread's own processor, so that other
  * programs on the machine do not count, and by the clock.
  */
 import { mkdtempSync, rmSync, statSync } from 'node:fs'
