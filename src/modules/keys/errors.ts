@@ -22,6 +22,15 @@ export const errors = {
   key_replaced: refusal(401, 'Key {key} was rotated, and its former secret ended at {at}. Use the new one.'),
   key_expired: refusal(401, 'Key {key} expired at {at}. Ask for a new one, or for a later end.'),
   key_blocked: refusal(401, 'Key {key} may not be used: {what} is blocked. Ask whoever administers it.'),
+  token_invalid: refusal(
+    401,
+    'The signed token that was sent is not accepted: {problem}. Get a new one from your identity provider.',
+  ),
+  token_expired: refusal(401, 'The signed token that was sent has expired. Get a new one from your identity provider.'),
+  token_place_unknown: refusal(
+    403,
+    'The signed token names {what}, which does not exist here. Ask an administrator to make it, or to map the claim.',
+  ),
   key_address_not_allowed: refusal(403, 'Key {key} may not be used from {address}.'),
   key_endpoint_not_allowed: refusal(403, 'Key {key} may not use the endpoint "{endpoint}".'),
   key_model_not_allowed: refusal(

@@ -10,6 +10,7 @@ import { sentKey } from '../../core/keys.ts'
 import { defineModule, type Host } from '../../core/module.ts'
 import { type Access, accessOf } from './access.ts'
 import { errors } from './errors.ts'
+import { createTokens, looksLikeToken, tokenSettings } from './tokens.ts'
 
 const settings = Type.Object(
   {
@@ -22,6 +23,13 @@ const settings = Type.Object(
       description:
         'Who sees what a key makes and what the cache keeps for it: only the key, or all keys of its team or organization.',
     }),
+    tokens: Type.Optional(
+      Type.Object(tokenSettings.properties, {
+        additionalProperties: false,
+        description:
+          'Signed tokens (JWT) of an identity provider instead of keys: `issuer`, `audience`, `jwksUrl`, and the claims that name user, organization, team and models.',
+      }),
+    ),
   },
   { additionalProperties: false },
 )
@@ -32,11 +40,15 @@ export default defineModule({
   layer: 'identity',
   default: 'off',
   fault: 'closed',
+  // The keys of an identity provider may have to be asked for.
+  patienceMs: 6_000,
   settings,
   errors,
   start(host, chosen) {
     const held = new WeakMap<Key, { readonly epoch: number; readonly access: Access }>()
     const accesses = new WeakMap<Principal, Access>()
+
+    const tokens = chosen.tokens && createTokens(host, chosen.tokens, chosen.sharedIn)
 
     /** Computed anew only when the directory changed. */
     function accessTo(row: Key): Access {
@@ -52,6 +64,10 @@ export default defineModule({
     function authenticate(x: Caller) {
       const sent = sentKey(x.headers)
       if (sent === undefined) return chosen.allowLocal ? undefined : host.refusal('key_required')
+      if (tokens && looksLikeToken(sent)) {
+        const read = tokens.read(sent)
+        return read instanceof Promise ? read.then((access) => admit(access, x)) : admit(read, x)
+      }
       const now = host.now()
       const reading = host.keys.read(sent, now)
       if (reading.kind === 'malformed') return host.refusal('key_malformed', { problem: reading.problem })
@@ -59,11 +75,18 @@ export default defineModule({
       const { row } = reading
       if (reading.kind === 'replaced') return host.refuse('key_replaced', { key: row.id, at: dateOf(row.overlapUntil) })
       const access = accessTo(row)
-      if (access.blocked !== undefined) return host.refuse('key_blocked', { key: row.id, what: access.blocked })
+      refuseBlocked(host, access)
       if (row.expiresAt !== undefined && row.expiresAt <= now) {
         return host.refuse('key_expired', { key: row.id, at: dateOf(row.expiresAt) })
       }
       checkUse(host, access, x)
+      return access.principal
+    }
+
+    function admit(access: Access, x: Caller): Principal {
+      refuseBlocked(host, access)
+      checkUse(host, access, x)
+      accesses.set(access.principal, access)
       return access.principal
     }
 
@@ -92,6 +115,10 @@ export default defineModule({
 })
 
 export type KeySettings = Static<typeof settings>
+
+function refuseBlocked(host: Host, { principal, blocked }: Access): void {
+  if (blocked !== undefined) host.refuse('key_blocked', { key: principal.id, what: blocked })
+}
 
 function checkUse(host: Host, access: Access, x: Caller): void {
   const { principal, addresses, endpoints } = access
