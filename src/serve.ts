@@ -21,6 +21,7 @@ import { dialects as dialectList } from './dialects/index.ts'
 import { createAttempts } from './http/admin/attempts.ts'
 import { adminApi } from './http/admin/index.ts'
 import type { AdminStore } from './http/admin/route.ts'
+import { createSignIns } from './http/admin/sign-in.ts'
 import { STALL_MS } from './http/answer.ts'
 import { type DataPlaneParts, dataPlane } from './http/data-plane.ts'
 import { createExplain } from './http/explain.ts'
@@ -229,6 +230,8 @@ async function start(options: ServeOptions, undo: (() => Promise<unknown>)[]): P
       now,
       nextId: ids,
       explain: createExplain(doors),
+      egress,
+      signIns: createSignIns(),
       attempts: createAttempts(now),
       cut,
     },

@@ -16,6 +16,7 @@ import { openApi } from './openapi.ts'
 import { operationRoutes } from './operations.ts'
 import type { AdminContext, CoreCall, CoreRoute } from './route.ts'
 import { createDoor, type SignedIn, sessionRoutes } from './sessions.ts'
+import { signInRoutes } from './sign-in.ts'
 import { targetRoutes } from './targets.ts'
 import { usageRoutes } from './usage.ts'
 
@@ -25,6 +26,7 @@ export const coreRoutes: readonly CoreRoute[] = [
   ...operationRoutes,
   ...targetRoutes,
   ...sessionRoutes,
+  ...signInRoutes,
   ...directoryRoutes,
 ]
 
@@ -88,6 +90,7 @@ export function adminApi(app: FastifyInstance, context: AdminContext, port: () =
       ...(session ? { session } : {}),
       request: { ip: request.ip, headers: request.headers, secure: request.protocol === 'https' },
       reply: (name, value) => void reply.header(name, value),
+      redirect: (url) => void reply.code(302).header('location', url),
       dry: dry === '1' || dry === 'true',
       expected: match === undefined ? undefined : Number(match),
       params: request.params as Record<string, string>,

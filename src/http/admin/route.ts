@@ -5,6 +5,7 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import type { TObject } from 'typebox'
 import type { Session } from '../../core/directory.ts'
+import type { Egress } from '../../core/egress.ts'
 import type { Principal } from '../../core/exchange.ts'
 import type { Gateway } from '../../core/gateway.ts'
 import type { AdminCall, Awaitable, Needs } from '../../core/module.ts'
@@ -12,6 +13,7 @@ import type { Bucket, Price } from '../../core/usage.ts'
 import type { Asked } from '../explain.ts'
 import type { Identity } from '../identity.ts'
 import type { Attempts } from './attempts.ts'
+import type { SignIns } from './sign-in.ts'
 
 /** What administrators may ask of the store beyond core's port; main hands it in. Money as decimal strings of dollars. */
 export interface AdminStore {
@@ -72,6 +74,8 @@ export interface AdminContext {
   readonly store: AdminStore
   readonly version: string
   readonly startedAt: number
+  readonly egress: Egress
+  readonly signIns: SignIns
   /** Failed ones, to sign in. */
   readonly attempts: Attempts
   /** Ends running exchanges of these callers; says how many. */
@@ -88,6 +92,8 @@ export interface CoreCall extends AdminCall {
   readonly request: { readonly ip: string; readonly headers: IncomingHttpHeaders; readonly secure: boolean }
   /** Adds a header to the answer. */
   reply(name: string, value: string): void
+  /** Sends the browser elsewhere. */
+  redirect(url: string): void
   /** Show what would change, and change nothing. */
   readonly dry: boolean
   /** The revision the client last saw, from `If-Match`. */
