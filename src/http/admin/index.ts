@@ -165,7 +165,8 @@ export function adminApi(app: FastifyInstance, context: AdminContext, port: () =
           const answer = await performed(route, request, reply, (call) => {
             if (context.gateway.moduleState(module.id).mode === 'off')
               throw failure('module_disabled', { module: module.id })
-            return route.handle(context.gateway.hostOf(module.id), call)
+            const body = route.body ? parseStrict(route.body, call.body) : call.body
+            return route.handle(context.gateway.hostOf(module.id), { ...call, body })
           })
           return send(reply, answer)
         },
