@@ -8,7 +8,7 @@ import { outcomeOf } from './books.ts'
 import type { ClientSide, Dialect, ReplyContext } from './dialect.ts'
 import { failure, GatewayError, leftBy, Refusal } from './errors.ts'
 import type { Ended, Exchange } from './exchange.ts'
-import { judge, unavailable } from './faults.ts'
+import { guarded, judge, unavailable } from './faults.ts'
 import type { Awaitable } from './module.ts'
 import { type BoundStage, meter, type Pipeline, stagesOf } from './pipeline.ts'
 import { type Frame, MARK, type Reply, type ReplyEvent } from './reply.ts'
@@ -178,6 +178,8 @@ async function body(job: Delivery): Promise<BodyAnswer> {
       if (job.stages.length > 0) climb(job, await eventsOf(job), true)
     } else {
       const events = climb(job, await eventsOf(job), true)
+      const refused = await lastWord(job)
+      if (refused) throw refused
       bytes = Buffer.from(JSON.stringify(job.client.writeBody(events, context(job))))
     }
     meter(pipeline, x, bytes.length, estimateTokens(reply.facts.textBytes))
@@ -311,8 +313,28 @@ async function* translated(job: Delivery): AsyncGenerator<Portion> {
     return { now: now ? [Buffer.from(now)] : [], held: held ? [Buffer.from(held)] : [], releases }
   }
   const upstream = ports.dialects.get(reply.dialect)?.upstream
+  // Where a stage has a last word, the end of the reply waits for it.
+  const waits = job.stages.some(({ hook, stage }) => (stage.last || 'over' in stage) && !hook.observe)
+  const ends: ReplyEvent[] = []
+  const pass = (events: readonly ReplyEvent[]): Portion => {
+    if (!waits) return write(events)
+    ends.push(...events.filter(isEnd))
+    return write(events.filter((event) => !isEnd(event)))
+  }
+  async function* ending(): AsyncGenerator<Portion> {
+    const refused = cutOff(job) ?? (await lastWord(job))
+    if (!refused) {
+      if (waits) yield write(ends)
+      return
+    }
+    const finishes = ends.flatMap((event) => (event.type === 'finish' ? [filtered(event)] : []))
+    const { now, held } = write(finishes)
+    yield { now: [...now, ...held], held: [], releases: true }
+    throw refused
+  }
   if (reply.body || !upstream || !reply.batches) {
-    yield write(climb(job, await eventsOf(job), true))
+    yield pass(climb(job, await eventsOf(job), true))
+    yield* ending()
     return
   }
   const reader = upstream.streamReader(written(job))
@@ -325,9 +347,40 @@ async function* translated(job: Delivery): AsyncGenerator<Portion> {
       events.push(...reader.read(data, event))
     }
     if (listen) for (const event of events) listen(event)
-    yield write(climb(job, events, false))
+    yield pass(climb(job, events, false))
+    if (cutOff(job)) {
+      yield* ending()
+      return
+    }
   }
-  yield write(climb(job, reader.end(), true))
+  yield pass(climb(job, reader.end(), true))
+  yield* ending()
+}
+const isEnd = (event: ReplyEvent): boolean => FINAL.has(event.type)
+
+/** The finish of a reply that a stage stopped. */
+const filtered = (event: Extract<ReplyEvent, { type: 'finish' }>): ReplyEvent => ({
+  type: 'finish',
+  reason: 'content-filter',
+  ...(event.choice === undefined ? {} : { choice: event.choice }),
+})
+
+const cutOff = (job: Delivery): GatewayError | undefined =>
+  job.stages.find(({ hook, stage }) => stage.over && !hook.observe)?.stage.over
+
+/** What the stages say of the reply as a whole: a refusal, or nothing. Nobody waits for those that only observe. */
+async function lastWord({ x, stages }: Delivery): Promise<Refusal | undefined> {
+  for (const { hook, stage, broken } of stages) {
+    if (!stage.last || broken) continue
+    try {
+      const said = guarded<void>(hook, x, undefined, () => stage.last?.())
+      if (!hook.observe) await said
+    } catch (error) {
+      if (error instanceof Refusal) return error
+      throw error
+    }
+  }
+  return undefined
 }
 
 /** Metering, keeping, the held-back end, and how a stream that fails says so. */

@@ -6,7 +6,7 @@ import type { Static, TObject } from 'typebox'
 import type { Act } from './acting.ts'
 import type { Directory } from './directory.ts'
 import type { OpenOutlet } from './egress.ts'
-import type { ErrorDetails, ErrorKind, Refusal } from './errors.ts'
+import type { ErrorDetails, ErrorKind, GatewayError, Refusal } from './errors.ts'
 import type { Attempt, Caller, Exchange, Plan, Principal, Target } from './exchange.ts'
 import type { Replay } from './kept.ts'
 import type { Keyring } from './keys.ts'
@@ -61,6 +61,10 @@ export interface Stage {
   push(event: ReplyEvent): readonly ReplyEvent[]
   /** The reply is over: what is still held back. */
   end?(): readonly ReplyEvent[]
+  /** Set when this stage has cut the reply off, after it returned the reply's finish: nothing more is read. */
+  readonly over?: GatewayError | undefined
+  /** All of the reply has passed, and its end is still here: a refusal keeps it. For what needs the whole, or time. */
+  last?(): Awaitable<void>
   /** What a log may keep of the reply instead of the client's bytes, at most so many: a stage that hides text has it. */
   keeps?(mostBytes: number): Buffer
 }

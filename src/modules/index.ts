@@ -6,6 +6,7 @@ import breakers from './breakers/index.ts'
 import budgets from './budgets/index.ts'
 import cache from './cache/index.ts'
 import failover from './failover/index.ts'
+import guardrails from './guardrails/index.ts'
 import hedging from './hedging/index.ts'
 import idempotency from './idempotency/index.ts'
 import keys from './keys/index.ts'
@@ -21,6 +22,7 @@ export const modules = [
   budgets,
   cache,
   failover,
+  guardrails,
   hedging,
   idempotency,
   keys,

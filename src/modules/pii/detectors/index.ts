@@ -10,16 +10,12 @@ import { iban } from './iban.ts'
 import { nationalIds } from './national/index.ts'
 import { ipv4, ipv6, ipv6Short, mac } from './network.ts'
 import { phoneGrouped, phoneInternational, phoneNational } from './phone.ts'
-import { accessToken, apiKey, cloudKey, jwt, privateKey, secret } from './secrets.ts'
+import { knownSecrets, secret } from './secrets.ts'
 import { urlCredentials } from './url-credentials.ts'
 import { vin } from './vin.ts'
 
 export const detectors: readonly Detector[] = [
-  privateKey,
-  jwt,
-  apiKey,
-  cloudKey,
-  accessToken,
+  ...knownSecrets,
   urlCredentials,
   email,
   emailSpelled,
