@@ -257,6 +257,8 @@ async function readText(job: Delivery, bytes: AsyncIterable<Buffer>): Promise<Bo
       ],
       true,
     )
+    const refused = await lastWord(job)
+    if (refused) throw refused
     const said = events.map((event) => (event.type === 'text-delta' ? event.text : '')).join('')
     return bodyAnswer(reply, Buffer.from(said), await books.finish('done', reply.status))
   } catch (error) {
