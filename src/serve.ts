@@ -15,6 +15,7 @@ import { createGateway, type Gateway } from './core/gateway.ts'
 import { createReplay } from './core/kept.ts'
 import type { Module } from './core/module.ts'
 import { type Pipeline, record } from './core/pipeline.ts'
+import { createSettlement } from './core/settlement.ts'
 import type { Snapshot } from './core/snapshot.ts'
 import { createThoughts } from './core/thoughts.ts'
 import { dialects as dialectList } from './dialects/index.ts'
@@ -64,6 +65,7 @@ export interface ServeOptions {
   /** Besides the product's own: what tests bring along. */
   readonly extraModules?: readonly Module[]
   readonly environment: Readonly<Record<string, string | undefined>>
+  readonly batchesMs?: number
   /** Where log lines go; standard error unless told. */
   readonly logTo?: number
 }
@@ -82,6 +84,8 @@ export interface Served {
 }
 
 const MOST_CONNECTIONS = 20_000
+/** How often batches that are not over are looked at, whether anybody asks or not. */
+const BATCHES_MS = 60_000
 const BODY_LIMIT = 32 * 1024 * 1024
 /** Ended exchanges are recorded together after at most this long. */
 const RECORD_MS = 20
@@ -179,6 +183,17 @@ async function start(options: ServeOptions, undo: (() => Promise<unknown>)[]): P
     maxConnections: options.maxConnections ?? MOST_CONNECTIONS,
     ...(options.headersTimeoutMs ? { headersTimeoutMs: options.headersTimeoutMs } : {}),
   })
+  const settlement = createSettlement({
+    egress,
+    ledger: store.ledger,
+    objects: store.objects,
+    batches: new Map(dialectList.flatMap(({ id, endpoints }) => (endpoints?.batches ? [[id, endpoints.batches]] : []))),
+    snapshot: () => gateway.snapshot,
+    now,
+    warn: say.warn,
+  })
+  const looking = setInterval(() => void settlement.look(), options.batchesMs ?? BATCHES_MS)
+  undo.push(async () => clearInterval(looking))
   const doors: DataPlaneParts = {
     gateway,
     identity,
@@ -193,6 +208,7 @@ async function start(options: ServeOptions, undo: (() => Promise<unknown>)[]): P
       thoughts: createThoughts(),
       ledger: store.ledger,
       objects: store.objects,
+      settlement,
       outputLimitOf: catalog.outputLimitOf,
       now,
       pins: gateway.health.pins,
@@ -259,6 +275,7 @@ async function start(options: ServeOptions, undo: (() => Promise<unknown>)[]): P
     app.server.closeAllConnections()
     await closed
     await recorder.flush()
+    clearInterval(looking)
     await gateway.close()
     await egress.close()
     await counter.close()

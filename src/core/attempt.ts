@@ -16,6 +16,7 @@ import { relayed } from './relayed.ts'
 import { type Frame, MARK, type Reply, type ReplyFacts } from './reply.ts'
 import type { JsonObject, JsonValue, ModelRequest, Rest } from './request.ts'
 import { pace } from './routing/verdict.ts'
+import type { Settlement } from './settlement.ts'
 import type { Signed } from './signing.ts'
 import type { Thoughts } from './thoughts.ts'
 import type { Seat } from './tries.ts'
@@ -26,6 +27,7 @@ export interface AttemptPorts {
   readonly dialects: ReadonlyMap<string, Dialect>
   readonly thoughts: Thoughts
   readonly objects: Objects
+  readonly settlement: Settlement
   outputLimitOf(model: string): number | undefined
   now(): number
   readonly version: string

@@ -211,7 +211,9 @@ function scopeOf(x: Exchange, target: Target): LedgerScope {
  * any content; the estimated input, and the text that came, for one that was cut off; both for one that ended well.
  */
 function usageOf(x: Exchange, outcome: AttemptOutcome, facts: ReplyFacts | undefined): Usage {
-  if (x.relay?.deed.free) return facts?.usage ?? NO_USAGE
+  // A kept answer that is read again was booked when it was made.
+  const { relay } = x
+  if (relay?.deed.free) return (relay.method === 'POST' && !relay.deed.settles && facts?.usage) || NO_USAGE
   const text = facts?.textBytes ?? 0
   if (facts?.usage && (outcome === 'done' || facts.usage.source === 'provider')) {
     if (outcome === 'done' || facts.complete || facts.usage.output !== undefined) return facts.usage

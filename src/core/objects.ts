@@ -121,6 +121,7 @@ export function keep(x: Exchange, attempt: Attempt, facts: ReplyFacts, objects: 
   for (const each of made) {
     objects.put({
       ...each,
+      ...(each.facts ? { facts: { ...each.facts, attempt: attempt.id, exchange: x.id } } : {}),
       upstream: attempt.target.upstream.id,
       scope: who.scope,
       madeAt: now,

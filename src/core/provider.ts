@@ -63,6 +63,8 @@ export interface Provider {
    * relayed, whoever asks.
    */
   readonly administration?: readonly string[]
+  /** What work in batches costs here, in percent of the list price; absent: 100. */
+  readonly batchPercent?: number
   /** Path of the free list of models, if there is one. */
   readonly models?: string
   /** The price table's name for this vendor; absent: no list price is known. */

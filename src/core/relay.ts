@@ -8,6 +8,7 @@ import type { Exchange, Plan, Upstream } from './exchange.ts'
 import type { Made, Objects, OwnedObject } from './objects.ts'
 import type { JsonObject, JsonValue } from './request.ts'
 import type { Snapshot } from './snapshot.ts'
+import type { Usage } from './usage.ts'
 
 export type Method = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
 
@@ -44,6 +45,8 @@ export interface Deed {
   readonly removes?: true
   /** Fields of the answer with ids of further objects, and their kinds; a path may go through objects. */
   readonly yields?: Readonly<Record<string, string>>
+  /** It is about a batch, whose use is booked when it is over, not by the calls that ask for it. */
+  readonly settles?: true
   /** No model runs, so nothing is used. */
   readonly free?: true
 }
@@ -62,6 +65,23 @@ export interface Listing {
   readonly limit: string
 }
 
+/** How a vendor's batches are read. */
+export interface Batches {
+  readonly kind: string
+  /** Where one is looked at, behind the provider's endpoint. */
+  path(id: string): string
+  /** Whether it is over; then what it used, or behind which paths its results stand. */
+  read(body: JsonObject): BatchState
+  /** What one line of the results used. */
+  line(line: JsonObject): { readonly model: string; readonly usage: Usage } | undefined
+}
+export interface BatchState {
+  readonly over: boolean
+  readonly model?: string
+  readonly usage?: Usage
+  readonly results: readonly string[]
+}
+
 /** A family of endpoints, by their paths behind the API's version: `/files`, `/images/edits`. */
 export interface Endpoints {
   /** What of a path stands in the provider's own endpoint: `/images`. */
@@ -70,6 +90,7 @@ export interface Endpoints {
   readonly roots: readonly string[]
   /** Undefined: it has no such endpoint. */
   deed(method: Method, path: string): Deed | undefined
+  readonly batches?: Batches
 }
 
 /** Where a call without a model may go: to what it names, else to the format's own vendor first, then by upstream id. */
@@ -101,7 +122,8 @@ export function relayPlan(x: Exchange, snapshot: Snapshot): Plan {
 export function madeBy(deed: Deed, body: JsonObject): readonly Made[] | undefined {
   const made: Made[] = []
   const add = (id: JsonValue | undefined, kind: string): void => {
-    if (typeof id === 'string' && id !== '') made.push({ id, kind })
+    if (typeof id === 'string' && id !== '')
+      made.push({ id, kind, ...(deed.settles && kind === deed.makes ? { facts: {} } : {}) })
     else if (Array.isArray(id)) for (const each of id as readonly JsonValue[]) add(each, kind)
   }
   if (deed.makes !== undefined) add(body[deed.idField ?? 'id'], deed.makes)

@@ -59,6 +59,9 @@ export async function relayed(a: RelayedCall): Promise<Reply> {
     }
     keep(a.x, attempt, facts, ports.objects, ports.now())
     afterwards(a.x, ports.objects)
+    const [held] = a.x.owned ?? []
+    // Its maker has waited for it; that its results are counted is waited for by nobody.
+    if (a.relay.deed.settles && held && object?.id === held.id) void ports.settlement.seen(held, object)
     attempt.totalMs = performance.now() - a.sentAt
     attempt.firstContentMs = attempt.totalMs
     a.books.close(attempt, 'done', facts)

@@ -64,6 +64,7 @@ export default defineProvider({
   administration: ['/realtime'],
   models: '/models',
   requestId: 'apim-request-id',
+  batchPercent: 50,
   catalog: 'azure',
   classify: sayings([
     [400, /unknown_model|Unknown model|OperationNotSupported/i, 'upstream_model_missing'],

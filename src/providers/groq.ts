@@ -11,6 +11,7 @@ export default defineProvider({
   environment: { key: 'GROQ_API_KEY' },
   speaks: { 'openai-chat': '/chat/completions', 'openai-audio': '/audio', 'openai-objects': '' },
   models: '/models',
+  batchPercent: 50,
   catalog: 'groq',
   classify: sayings([
     // Larger than the account's whole allowance for a minute.

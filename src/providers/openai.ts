@@ -45,6 +45,7 @@ export default defineProvider({
   },
   administration: ['/organization', '/projects', '/fine_tuning/checkpoints', '/realtime', '/chatkit'],
   models: '/models',
+  batchPercent: 50,
   catalog: 'openai',
   forward: ['openai-beta'],
   classify: sayings([

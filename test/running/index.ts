@@ -53,6 +53,7 @@ export interface RunningOptions {
   /** Upstreams of the scripted provider to configure: id → provider id. */
   readonly upstreams?: Readonly<Record<string, string>>
   readonly bodyLimitBytes?: number
+  readonly batchesMs?: number
   readonly trustedProxies?: readonly string[]
   readonly stallMs?: number
   readonly maxConnections?: number
@@ -80,6 +81,7 @@ export async function runGateway(t: Pick<TestContext, 'after'>, options: Running
       ...(options.maxConnections ? { maxConnections: options.maxConnections } : {}),
       ...(options.headersTimeoutMs ? { headersTimeoutMs: options.headersTimeoutMs } : {}),
       ...(options.trustedProxies ? { trustedProxies: options.trustedProxies } : {}),
+      ...(options.batchesMs ? { batchesMs: options.batchesMs } : {}),
       ...(options.bodyLimitBytes ? { bodyLimitBytes: options.bodyLimitBytes } : {}),
     })
   let served = await start()

@@ -2,15 +2,19 @@
  * What OpenAI's API keeps: files, batches, fine-tuning, vector stores, conversations and their like. Relayed, and each
  * object is its maker's alone; the table says where they stand.
  */
-import type { Deed, Endpoints, Listing, Method } from '../../core/relay.ts'
+import type { Batches, Deed, Endpoints, Listing, Method } from '../../core/relay.ts'
 import { relayOnly } from '../native/index.ts'
+import { objectOf, usageOf, wordOf } from '../openai-chat/index.ts'
 import { REFERENCES, ROOTS, type Root, STATELESS } from './table.ts'
 
 const LISTING: Omit<Listing, 'kind'> = { items: 'data', id: 'id', cursor: 'after', limit: 'limit' }
 
 function deedOf(root: Root, method: Method, rest: string): Deed | undefined {
   const [, id, ...further] = rest.split('/')
-  const yields = root.yields ? { yields: root.yields } : {}
+  const yields = {
+    ...(root.yields ? { yields: root.yields } : {}),
+    ...(root.settles ? { settles: true as const } : {}),
+  }
   if (id === undefined || id === '') {
     if (method === 'GET' && !root.unlisted) return { lists: { ...LISTING, kind: root.kind }, free: true }
     if (method !== 'POST' || root.unmade) return undefined
@@ -31,7 +35,32 @@ function unescaped(segment: string): string | undefined {
   }
 }
 
+const OVER = new Set(['completed', 'expired', 'cancelled', 'failed'])
+
+/** Newer batches say what they used; of others the results are read. */
+const batches: Batches = {
+  kind: 'batch',
+  path: (id) => `/batches/${encodeURIComponent(id)}`,
+  read(body) {
+    const usage = usageOf(body.usage)
+    const model = wordOf(body.model)
+    const file = wordOf(body.output_file_id)
+    return {
+      over: OVER.has(wordOf(body.status) ?? ''),
+      ...(usage && (usage.input || usage.output) ? { usage } : {}),
+      ...(model === undefined ? {} : { model }),
+      results: file === undefined ? [] : [`/files/${encodeURIComponent(file)}/content`],
+    }
+  },
+  line(line) {
+    const body = objectOf(objectOf(line.response).body)
+    const usage = usageOf(body.usage)
+    return usage && { model: wordOf(body.model) ?? '', usage }
+  },
+}
+
 export const endpoints: Endpoints = {
+  batches,
   under: '',
   roots: [...ROOTS.map(({ path }) => path), ...STATELESS],
   deed(method, path) {

@@ -14,6 +14,8 @@ export interface Root {
   readonly unlisted?: true
   /** Fields of answers with ids of further objects, and their kinds. */
   readonly yields?: Readonly<Record<string, string>>
+  /** A batch: booked when it is over. */
+  readonly settles?: true
   /** A call that makes one runs a model, which costs. */
   readonly paid?: true
 }
@@ -21,7 +23,7 @@ export interface Root {
 export const ROOTS: readonly Root[] = [
   { path: '/files', kind: 'file' },
   { path: '/uploads', kind: 'upload', unlisted: true, yields: { 'file.id': 'file' } },
-  { path: '/batches', kind: 'batch', yields: { output_file_id: 'file', error_file_id: 'file' } },
+  { path: '/batches', kind: 'batch', settles: true, yields: { output_file_id: 'file', error_file_id: 'file' } },
   {
     path: '/fine_tuning/jobs',
     kind: 'fine-tuning-job',

@@ -1,0 +1,217 @@
+/**
+ * Work that goes on at an upstream after the call that began it: batches. Each is looked at when its maker asks for it, and
+ * now and then besides, and booked once, when it is over: what it used, at the vendor's rate for batches, to whoever made
+ * it. The rows' numbers follow from the call that made it, so booking it twice is booking it once.
+ */
+import type { Egress, IncomingReply } from './egress.ts'
+import { failure } from './errors.ts'
+import { type Target, TIMEOUTS, type Upstream } from './exchange.ts'
+import { divideRounded, type NanoUsd, nanoUsdOf, ZERO } from './money.ts'
+import type { Objects, OwnedObject } from './objects.ts'
+import { pathOf } from './provider.ts'
+import type { Batches } from './relay.ts'
+import type { JsonObject } from './request.ts'
+import type { Snapshot } from './snapshot.ts'
+import type { ClosedRow, Ledger } from './store.ts'
+import { addUsage, costOf, type Usage } from './usage.ts'
+
+export interface SettlementPorts {
+  readonly egress: Egress
+  readonly ledger: Ledger
+  readonly objects: Objects
+  /** Dialect id → how its batches are read. */
+  readonly batches: ReadonlyMap<string, Batches>
+  snapshot(): Snapshot
+  now(): number
+  warn(message: string, facts: object): void
+}
+
+export interface Settlement {
+  /** A batch as its upstream shows it to its maker. Resolves when it is booked, if it is over. */
+  seen(object: OwnedObject, body: JsonObject): Promise<void>
+  /** Looks at all that are not booked yet. */
+  look(): Promise<void>
+}
+
+/** No vendor keeps one open longer than some days; what never said how it ended is given up then. */
+const GIVEN_UP_AFTER_MS = 14 * 86_400_000
+const AT_ONCE = 100
+const MOST_BODY = 4 * 1024 * 1024
+const MOST_LINE = 64 * 1024 * 1024
+/** More models than this in one batch are booked as one. */
+const MOST_MODELS = 1_000
+
+export function createSettlement(ports: SettlementPorts): Settlement {
+  const running = new Map<string, Promise<void>>()
+
+  /** One at a time for each batch: whoever comes second waits for the first. */
+  function once(object: OwnedObject, work: () => Promise<void>): Promise<void> {
+    const key = `${object.upstream}\n${object.id}`
+    const known = running.get(key)
+    if (known) return known
+    const begun = work()
+      .catch((error) => ports.warn('a batch could not be booked yet', { batch: object.id, error: String(error) }))
+      .finally(() => running.delete(key))
+    running.set(key, begun)
+    return begun
+  }
+
+  async function settle(object: OwnedObject, body: JsonObject): Promise<void> {
+    const place = placeOf(object, ports)
+    if (!place || isSettled(object, ports.objects)) return
+    const { over, model, usage, results } = place.batches.read(body)
+    if (!over) return
+    const used = new Map<string, Usage>()
+    const add = (name: string, more: Usage): void => {
+      const key = used.has(name) || used.size < MOST_MODELS ? name : ''
+      used.set(key, addUsage(used.get(key) ?? { source: 'none' }, more))
+    }
+    if (usage) add(model ?? object.model ?? '', usage)
+    else {
+      for (const path of results) {
+        for await (const line of linesOf(await fetched(place, path))) {
+          const said = place.batches.line(line)
+          if (said) add(said.model, said.usage)
+        }
+      }
+    }
+    await book(object, place, used)
+    ports.objects.note(object, { ...object.facts, settled: true })
+  }
+
+  async function book(object: OwnedObject, place: Place, used: ReadonlyMap<string, Usage>): Promise<void> {
+    const { facts } = object
+    const first = typeof facts?.attempt === 'number' ? facts.attempt : 0
+    const snapshot = ports.snapshot()
+    const at = ports.now()
+    const rows = [...used]
+      .sort(([a], [b]) => (a < b ? -1 : 1))
+      .map(([model, usage], i): ClosedRow => {
+        const target = snapshot.names.at([place.upstream], model).targets[0] as Target | undefined
+        const price = target && snapshot.prices.of(target, at)
+        const { batchPercent = 100 } = place.upstream.provider
+        return {
+          kind: 'closed',
+          // Below zero, where no attempt is counted.
+          attempt: -(first * MOST_MODELS + i + 1),
+          at,
+          exchange: String(facts?.exchange ?? object.id),
+          revision: snapshot.revision,
+          ...object.maker,
+          model,
+          upstream: object.upstream,
+          provider: place.upstream.provider.id,
+          upstreamModel: model,
+          usage,
+          cost: price ? share(costOf(usage, price), batchPercent) : ZERO,
+          ...(price
+            ? { priceVersion: batchPercent === 100 ? price.version : `${price.version}*${batchPercent}%` }
+            : {}),
+          outcome: 'done',
+          reason: `batch ${object.id}`,
+        }
+      })
+    await Promise.all(rows.map((row) => ports.ledger.append(row)))
+  }
+
+  async function fetched({ upstream, secret, base }: Place, path: string): Promise<IncomingReply> {
+    const url = upstream.baseUrl + base + path
+    const { provider, signer } = upstream
+    const headers: Record<string, string> = { ...provider.headers, ...upstream.headers }
+    if (signer) {
+      const signed = await signer.sign({ method: 'GET', url, headers, body: [] }, secret)
+      Object.assign(headers, signed.headers)
+    } else if (secret !== undefined) {
+      Object.assign(headers, provider.sign ? provider.sign(secret) : { authorization: `Bearer ${secret}` })
+    }
+    const reply = await ports.egress.send({
+      upstream: upstream.id,
+      method: 'GET',
+      url,
+      headers,
+      streamed: false,
+      timeouts: TIMEOUTS,
+      signal: new AbortController().signal,
+      ...(upstream.allowHosts === undefined ? {} : { allowHosts: upstream.allowHosts }),
+    })
+    if (reply.status === 200) return reply
+    reply.abort()
+    throw failure('upstream_error', { upstream: upstream.id, problem: `status ${reply.status}` })
+  }
+
+  async function look(object: OwnedObject): Promise<void> {
+    const place = placeOf(object, ports)
+    if (place) {
+      const reply = await fetched(place, place.batches.path(object.id))
+      await settle(object, JSON.parse((await reply.collect(MOST_BODY)).toString('utf8')) as JsonObject)
+    }
+    if (ports.now() - object.madeAt < GIVEN_UP_AFTER_MS || isSettled(object, ports.objects)) return
+    ports.warn('a batch that never said how it ended is not looked at any more', { batch: object.id })
+    ports.objects.note(object, { ...object.facts, settled: true })
+  }
+
+  return {
+    seen: (object, body) => once(object, () => settle(object, body)),
+    async look() {
+      for (const kind of new Set([...ports.batches.values()].map((b) => b.kind))) {
+        for (const object of ports.objects.unsettled(kind, AT_ONCE)) await once(object, () => look(object))
+      }
+    },
+  }
+}
+
+interface Place {
+  readonly upstream: Upstream
+  readonly secret: string | undefined
+  readonly batches: Batches
+  /** The provider's endpoint for the family. */
+  readonly base: string
+}
+
+/** Undefined where the upstream is gone, or serves no batches of this kind any more. */
+function placeOf(object: OwnedObject, ports: SettlementPorts): Place | undefined {
+  const upstream = ports.snapshot().upstreams.get(object.upstream)
+  if (!upstream) return undefined
+  for (const [dialect, endpoint] of Object.entries(upstream.provider.speaks)) {
+    const batches = ports.batches.get(dialect)
+    const base = pathOf(endpoint, { model: '', stream: false, options: upstream.options })
+    if (batches?.kind !== object.kind || base === undefined) continue
+    const { credentials } = upstream
+    const key = credentials.find(({ id }) => id === object.credential) ?? credentials[0]
+    return { upstream, secret: key?.secret, batches, base }
+  }
+  return undefined
+}
+
+const isSettled = ({ id, upstream }: OwnedObject, objects: Objects): boolean =>
+  objects.find(id).some((o) => o.upstream === upstream && o.facts?.settled === true)
+
+const share = (cost: NanoUsd, percent: number): NanoUsd =>
+  percent === 100 ? cost : nanoUsdOf(divideRounded(cost * BigInt(percent), 100n))
+
+/** The JSON objects of a file of lines, as it arrives. */
+async function* linesOf(reply: IncomingReply): AsyncGenerator<JsonObject> {
+  let rest: Buffer[] = []
+  let size = 0
+  const whole = (last: Buffer): JsonObject | undefined => {
+    const text = Buffer.concat([...rest, last])
+      .toString('utf8')
+      .trim()
+    rest = []
+    size = 0
+    return text === '' ? undefined : (JSON.parse(text) as JsonObject)
+  }
+  for await (const chunk of reply.chunks) {
+    let from = 0
+    for (let at = chunk.indexOf(0x0a); at !== -1; at = chunk.indexOf(0x0a, from)) {
+      const line = whole(chunk.subarray(from, at))
+      if (line) yield line
+      from = at + 1
+    }
+    rest.push(chunk.subarray(from))
+    size += chunk.length - from
+    if (size > MOST_LINE) throw new Error('a line of the results is too long')
+  }
+  const last = whole(Buffer.alloc(0))
+  if (last) yield last
+}
