@@ -108,7 +108,6 @@ test('two tenants: foreign and unknown ids are 404 on every path, and nothing re
 test('two tenants: the maker reaches what it made on each of these paths', { skip }, async (t) => {
   const gateway = await tenants(t)
   const made = await makeAll(gateway)
-  const before = gateway.upstream.ledger.rows.length
   let reached = 0
   for (const { method, path } of operations()) {
     if (!path.includes('{') || ACCOUNT.test(path) || method === 'DELETE') continue
@@ -117,7 +116,10 @@ test('two tenants: the maker reaches what it made on each of these paths', { ski
     const answer = await exchange(`${gateway.url}/v1${filled(path, id)}`, method, method === 'GET' ? undefined : {})
     reached++
     // What it says there is the upstream's affair.
-    assert.equal(gateway.upstream.ledger.rows.length, before + reached, `${method} ${filled(path, id)}: ${answer.text}`)
+    const came = gateway.upstream.ledger.rows.some(
+      (row) => row.path === `/v1${filled(path, id)}` && row.method === method,
+    )
+    assert.ok(came, `${method} ${filled(path, id)}: ${answer.text}`)
     assert.notEqual(answer.json?.error?.code, 'not_found')
   }
   assert.ok(reached > 60, `${reached} paths`)
