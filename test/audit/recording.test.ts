@@ -198,3 +198,16 @@ test('organizations: each has a tree of its own that it can prove whole without 
   assert.equal(proof.frame.organization, 'acme')
   assert.equal((await exported(gateway, 'organization=nobody')).length, 0)
 })
+
+test('a thread of the trail that ended is started again and goes on where the file ends', async (t) => {
+  const gateway = await runGateway(t)
+  await on(gateway)
+  const first = idOf(await gateway.chat(MODEL, 'before'))
+  await until(async () => (await records(gateway, `exchange=${first}`)).length === 3, 'it is recorded')
+  await gateway.served.gateway.hostOf('audit').worker.close()
+  const second = idOf(await gateway.chat(MODEL, 'after'))
+  await until(async () => (await records(gateway, `exchange=${second}`)).length === 3, 'the next one, too', 10_000)
+  const lines = await exported(gateway)
+  const key = (await gateway.admin('GET', 'audit/status')).firstKey
+  assert.deepEqual((await verifyExport(lines, { keys: [key], checkpoints: [] })).problems, [])
+})

@@ -1,9 +1,10 @@
 /** Strict mode: nothing goes upstream before its intent is taken, whatever is wrong with the places that take it. */
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
-import { readFileSync } from 'node:fs'
+import { appendFileSync, cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
 import type { AddressInfo } from 'node:net'
 import net from 'node:net'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { type TestContext, test } from 'node:test'
@@ -113,6 +114,42 @@ test('T36: a pipe that nobody reads, a receiver that hangs up: refused in time w
   assert.equal((await gateway.chat('openai/gpt-4o-mini', 'strictly')).status, 200, 'the database is enough')
   seize(t, gateway)
   for (let i = 0; i < 3; i++) assert.ok((await refused(gateway)) < 2_500)
+})
+
+test('T35: a full disk under the trail: nothing goes upstream, and service comes back with the space', async (t) => {
+  const disk = mkdtempSync(join(tmpdir(), 'stockyard-audit-disk-'))
+  const mounted = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=2m', 'tmpfs', disk]).status === 0
+  t.after(() => {
+    if (mounted) spawnSync('umount', ['-l', disk])
+    rmSync(disk, { recursive: true, force: true })
+  })
+  if (!mounted) return t.skip('a file system of its own needs root')
+  const gateway = await runGateway(t)
+  // The trail alone stands on the small disk.
+  await gateway.restart(() => {
+    for (const name of readdirSync(gateway.dataDir).filter((file) => file.startsWith('audit.db'))) {
+      cpSync(join(gateway.dataDir, name), join(disk, name))
+      rmSync(join(gateway.dataDir, name))
+    }
+    symlinkSync(join(disk, 'audit.db'), join(gateway.dataDir, 'audit.db'))
+  })
+  await strict(gateway)
+  assert.equal((await gateway.chat('openai/gpt-4o-mini', 'strictly')).status, 200)
+  const filler = join(disk, 'filler')
+  for (let bytes = 1 << 20; bytes > 0; bytes >>= 1) {
+    try {
+      for (;;) appendFileSync(filler, Buffer.alloc(bytes))
+    } catch {}
+  }
+  let before = 0
+  await until(async () => {
+    before = arrived(gateway)
+    return (await gateway.chat('openai/gpt-4o-mini', 'strictly')).status === 503
+  }, 'it is refused')
+  assert.equal(arrived(gateway), before, 'not a byte went upstream')
+  assert.equal((await exchange(`${gateway.url}/health/ready`, 'GET')).status, 503)
+  rmSync(filler)
+  await until(async () => (await gateway.chat('openai/gpt-4o-mini', 'strictly')).status === 200, 'it is served again')
 })
 
 test('async: a queue that is full drops the newest, and a record says how many', async () => {

@@ -5,7 +5,7 @@
 import type { Host } from '../../core/module.ts'
 import type { JsonObject } from '../../core/request.ts'
 import type { Draft } from './record.ts'
-import type { Kept, Published, Status, Step } from './trail.ts'
+import { type Kept, NOT_OPEN, type Published, type Status, type Step } from './trail.ts'
 
 /** Records that wait or are under way; more are dropped and counted, and a record says how many. */
 const MOST_WAITING = 20_000
@@ -41,6 +41,8 @@ export class Recorder {
   #stepping: Promise<void> | undefined
   /** As the newest instance wants it. */
   #strict = false
+  #origin = ''
+  #kept: () => Promise<readonly Kept[]> = async () => []
   #users = 0
   #turn: Promise<unknown> = Promise.resolve()
   dropped = 0
@@ -76,6 +78,8 @@ export class Recorder {
     return this.#serially(async () => {
       const first = this.#users++ === 0
       this.#strict = strict
+      this.#origin = origin
+      this.#kept = kept
       const opening = async (): Promise<void> => {
         const now = this.#host.now()
         await this.#call<Status>('open', { origin, now })
@@ -158,6 +162,18 @@ export class Recorder {
         if (!step.more) break
       }
       this.#say(this.#status?.halted)
+    } catch (error) {
+      this.#say((error as Error).message)
+      if ((error as Error).message === NOT_OPEN) await this.#reopen()
+    }
+  }
+
+  /** The thread ended and was started again: it goes on where the file ends. */
+  async #reopen(): Promise<void> {
+    const now = this.#host.now()
+    try {
+      await this.#call('open', { origin: this.#origin, now })
+      await this.#call('compare', { kept: await this.#kept(), now })
     } catch (error) {
       this.#say((error as Error).message)
     }

@@ -5,14 +5,13 @@
  */
 import { randomBytes } from 'node:crypto'
 import type { Subject } from '../../core/module.ts'
-import { type Bench, type BenchStatement, CORE_SOURCES, type CoreSource } from '../../core/program.ts'
+import { type Bench, CORE_SOURCES, type CoreSource } from '../../core/program.ts'
 import type { JsonObject } from '../../core/request.ts'
-import { canonical } from './canonical.ts'
 import { DAY_MS, Epochs, readKeyFile } from './epochs.ts'
-import { leafHash } from './merkle.ts'
+import { Leaves } from './leaves.ts'
 import { checkpointText, parseCheckpoint, parseNote, type Signer, signNote } from './note.ts'
-import { type Draft, draftOf, recordOf } from './record.ts'
-import { TiledTree } from './tiles.ts'
+import { type Draft, draftOf } from './record.ts'
+import type { TiledTree } from './tiles.ts'
 
 /** Records between two checkpoints, and milliseconds, while there is something to say. */
 const CHECKPOINT_RECORDS = 1_000
@@ -20,8 +19,8 @@ const CHECKPOINT_MS = 10_000
 const ROWS_PER_STEP = 1_000
 /** Records that a record of an erasure names. */
 const MOST_NAMED = 1_000
-/** Trees whose right edge is in memory. */
-const MOST_TREES = 256
+/** What a thread says that was started anew: it must be told to open the log first. */
+export const NOT_OPEN = 'the audit trail is not open'
 
 export interface Status {
   readonly origin: string
@@ -51,17 +50,10 @@ export interface Kept {
   readonly where: string
 }
 
-interface Tree {
-  readonly id: number
-  readonly tree: TiledTree
-}
-
 export class Trail {
   readonly #bench: Bench
-  readonly #statements = new Map<string, BenchStatement>()
-  readonly #trees = new Map<string, Tree>()
+  readonly #leaves: Leaves
   readonly #cursors = new Map<CoreSource, number>()
-  #seq = -1
   #origin = ''
   #epochs: Epochs | undefined
   #keyAt = 0
@@ -77,17 +69,18 @@ export class Trail {
 
   constructor(bench: Bench) {
     this.#bench = bench
+    this.#leaves = new Leaves(bench)
   }
 
   /** Opens the log, or begins it under the origin that is wished. Says nothing about anchors yet. */
   open({ origin, now }: { readonly origin: string | undefined; readonly now: number }): Status {
     if (this.#origin !== '') return this.status()
-    const known = this.#fact('origin')
+    const known = this.#leaves.fact('origin')
     const kept = readKeyFile(this.#bench.keyFile)
-    this.#load()
+    this.#loadCursors()
     if (known === undefined) this.#begin(kept.former?.origin, origin, now, kept)
     else this.#continue(known, kept, now)
-    this.#interrupted = this.#fact('running') === '1'
+    this.#interrupted = this.#leaves.fact('running') === '1'
     return this.status()
   }
 
@@ -95,8 +88,8 @@ export class Trail {
     const keys = this.#keys()
     return {
       origin: this.#origin,
-      size: this.#treeOf(undefined).tree.size,
-      records: this.#seq + 1,
+      size: this.#leaves.tree(undefined).size,
+      records: this.#leaves.seq + 1,
       key: this.#epochs?.signer.verifier.text ?? '',
       firstKey: keys[0]?.verifier ?? '',
       behind: this.#behind(),
@@ -123,8 +116,8 @@ export class Trail {
   mark({ action, facts, now }: { readonly action: string; readonly facts: JsonObject; readonly now: number }): void {
     const interrupted = action === 'audit.start' && this.#interrupted ? { interrupted: true } : {}
     this.#commit(() => {
-      this.#add({ at: now, kind: 'audit', facts: { actor: 'system', action, ...facts, ...interrupted } })
-      this.#run('setFact', 'running', action === 'audit.stop' ? '0' : '1')
+      this.#leaves.add({ at: now, kind: 'audit', facts: { actor: 'system', action, ...facts, ...interrupted } })
+      this.#leaves.run('setFact', 'running', action === 'audit.stop' ? '0' : '1')
     })
     this.#interrupted = false
   }
@@ -139,31 +132,32 @@ export class Trail {
   }): number {
     this.#commit(() => {
       for (const [i, text] of drafts.entries()) {
-        const seq = this.#add(JSON.parse(text) as Draft)
+        const seq = this.#leaves.add(JSON.parse(text) as Draft)
         const salt = salts[i]
-        if (salt) this.#run('addSalt', seq, salt)
+        if (salt) this.#leaves.run('addSalt', seq, salt)
       }
     })
-    return this.#seq
+    return this.#leaves.seq
   }
 
   /** Whether the file can be written: a record could be taken. */
   probe(now: number): void {
-    this.#commit(() => this.#run('setFact', 'probed', String(now)))
+    this.#commit(() => this.#leaves.run('setFact', 'probed', String(now)))
   }
 
   /** Takes rows of core's, changes the key once a day, and publishes a checkpoint when one is due. */
   step({ now, force }: { readonly now: number; readonly force?: boolean }): Step {
+    if (this.#origin === '') throw new Error(NOT_OPEN)
     if (this.#halted !== undefined) return { ...this.status(), more: false }
     const more = this.#take()
     if (now - this.#keyAt >= DAY_MS) this.changeKey({ now })
-    const size = this.#treeOf(undefined).tree.size
+    const size = this.#leaves.tree(undefined).size
     const last = this.#published
-    const grown = last === undefined || this.#seq + 1 > Number(this.#fact('checkpointed') ?? 0)
+    const grown = last === undefined || this.#leaves.seq + 1 > Number(this.#leaves.fact('checkpointed') ?? 0)
     const due =
       last === undefined ||
       size - last.size >= CHECKPOINT_RECORDS ||
-      this.#seq + 1 - Number(this.#fact('checkpointed') ?? 0) >= CHECKPOINT_RECORDS ||
+      this.#leaves.seq + 1 - Number(this.#leaves.fact('checkpointed') ?? 0) >= CHECKPOINT_RECORDS ||
       now - last.at >= CHECKPOINT_MS
     if (grown && (force || due)) this.#publish(now, this.#ready().signer)
     return { ...this.status(), more }
@@ -175,13 +169,13 @@ export class Trail {
     const old = epochs.signer
     const next = epochs.prepare()
     this.#commit(() => {
-      this.#add({
+      this.#leaves.add({
         at: now,
         kind: 'audit',
         facts: { actor: 'system', action: 'audit.key', before: old.verifier.text, after: next.verifier.text },
       })
       this.#checkpoint(now, old, next.verifier.text)
-      this.#run('addKey', now, this.#treeOf(undefined).tree.size, next.verifier.text)
+      this.#leaves.run('addKey', now, this.#leaves.tree(undefined).size, next.verifier.text)
     })
     epochs.adopt(next)
     this.#keyAt = now
@@ -192,16 +186,17 @@ export class Trail {
   /** Forgets the salts of a subject's commitments, on the disk as well: what they were about can be proven no more. */
   erase({ exchange, principal, user, endUser, actor, now }: Subject & { readonly now: number }): number {
     const values = [exchange, principal, user, endUser].map((value) => value ?? null)
-    const seqs = this.#statement('saltsOf')
+    const seqs = this.#leaves
+      .statement('saltsOf')
       .all(...values)
       .map((row) => row.seq as number)
     if (seqs.length === 0) return 0
     const facts = { actor, action: 'audit.erase', records: seqs.slice(0, MOST_NAMED).map(String), count: seqs.length }
     this.#commit(() => {
-      for (const seq of seqs) this.#run('dropSalt', seq)
-      this.#add({ at: now, kind: 'audit', facts })
+      for (const seq of seqs) this.#leaves.run('dropSalt', seq)
+      this.#leaves.add({ at: now, kind: 'audit', facts })
     })
-    this.#statement('emptyLog').all()
+    this.#leaves.statement('emptyLog').all()
     return seqs.length
   }
 
@@ -211,8 +206,7 @@ export class Trail {
 
   /** The tree of an organization, or the instance's; for proofs. */
   tree(organization: string | undefined): TiledTree | undefined {
-    if (this.#statement('treeOf').get(organization ?? null) === undefined) return undefined
-    return this.#treeOf(organization).tree
+    return this.#leaves.has(organization) ? this.#leaves.tree(organization) : undefined
   }
 
   get origin(): string {
@@ -239,12 +233,16 @@ export class Trail {
     this.#epochs = epochs
     this.#keyAt = now
     this.#commit(() => {
-      this.#run('setFact', 'origin', name)
-      this.#run('addKey', now, 0, epochs.signer.verifier.text)
+      this.#leaves.run('setFact', 'origin', name)
+      this.#leaves.run('addKey', now, 0, epochs.signer.verifier.text)
       if (kept.former) {
         const { reason, ...former } = kept.former
-        this.#add({ at: now, kind: 'audit', facts: { actor: 'system', action: 'audit.continue', reason, former } })
-        this.#run('setFact', 'former', kept.former.origin)
+        this.#leaves.add({
+          at: now,
+          kind: 'audit',
+          facts: { actor: 'system', action: 'audit.continue', reason, former },
+        })
+        this.#leaves.run('setFact', 'former', kept.former.origin)
       }
     })
     this.#keyId = this.#keys().at(-1)?.id ?? 0
@@ -255,7 +253,7 @@ export class Trail {
     const current = this.#keys().at(-1)
     this.#keyAt = current?.at ?? now
     this.#keyId = current?.id ?? 0
-    const newest = this.#statement('newestCheckpoint').get()
+    const newest = this.#leaves.statement('newestCheckpoint').get()
     this.#published = newest as unknown as Published | undefined
     if (kept.seed !== undefined && kept.origin === origin) {
       this.#epochs = new Epochs(this.#bench.keyFile, kept as never)
@@ -271,8 +269,8 @@ export class Trail {
     const { verifier } = this.#epochs.signer
     this.#commit(() => {
       const facts = { actor: 'system', action: 'audit.key-lost', before, after: verifier.text }
-      this.#add({ at: now, kind: 'audit', facts })
-      this.#run('addKey', now, this.#treeOf(undefined).tree.size, verifier.text)
+      this.#leaves.add({ at: now, kind: 'audit', facts })
+      this.#leaves.run('addKey', now, this.#leaves.tree(undefined).size, verifier.text)
     })
     this.#keyLost = false
     this.#keyAt = now
@@ -284,10 +282,9 @@ export class Trail {
     return this.#epochs
   }
 
-  #load(): void {
-    this.#seq = this.#statement('last').get()?.seq as number
+  #loadCursors(): void {
     for (const source of CORE_SOURCES) {
-      this.#cursors.set(source, (this.#statement('cursor').get(source)?.row as number | undefined) ?? 0)
+      this.#cursors.set(source, (this.#leaves.statement('cursor').get(source)?.row as number | undefined) ?? 0)
     }
   }
 
@@ -298,9 +295,9 @@ export class Trail {
     } catch (error) {
       return `what was kept there is not a checkpoint (${(error as Error).message})`
     }
-    if (kept.origin === this.#fact('former')) return undefined
+    if (kept.origin === this.#leaves.fact('former')) return undefined
     if (kept.origin !== this.#origin) return `a checkpoint of another log (${kept.origin}) was kept there`
-    const { tree } = this.#treeOf(undefined)
+    const tree = this.#leaves.tree(undefined)
     if (kept.size > tree.size) return `the log has ${tree.size} records and had ${kept.size}: its end was cut off`
     if (!tree.root(kept.size).equals(kept.root)) return `the first ${kept.size} records are not those that were signed`
     return undefined
@@ -319,8 +316,8 @@ export class Trail {
       more ||= rows.length === ROWS_PER_STEP
       const next = rows.at(-1)?.row as number
       this.#commit(() => {
-        for (const row of rows) this.#add(draftOf(source, row))
-        this.#run('setCursor', source, next)
+        for (const row of rows) this.#leaves.add(draftOf(source, row))
+        this.#leaves.run('setCursor', source, next)
       })
       this.#cursors.set(source, next)
     }
@@ -333,8 +330,8 @@ export class Trail {
     if (newest >= cursor) return
     const facts = { actor: 'system', action: 'audit.rows-gone', object: source, before: cursor, after: newest }
     this.#commit(() => {
-      this.#add({ at: Date.now(), kind: 'audit', facts })
-      this.#run('setCursor', source, newest)
+      this.#leaves.add({ at: Date.now(), kind: 'audit', facts })
+      this.#leaves.run('setCursor', source, newest)
     })
     this.#cursors.set(source, newest)
   }
@@ -360,100 +357,34 @@ export class Trail {
 
   /** Inside a transaction: the heads of the organizations' trees, then the signature over the whole. */
   #checkpoint(now: number, signer: Signer, nextKey?: string): void {
-    for (const { id, organization, size } of this.#statement('headless').all()) {
-      const root = this.#treeOf(organization as string).tree.root()
+    for (const { id, organization, size } of this.#leaves.statement('headless').all()) {
+      const root = this.#leaves.tree(organization as string).root()
       const facts = { organization: organization as string, size: String(size), root: root.toString('base64') }
-      this.#add({ at: now, kind: 'head', facts })
-      this.#run('setHead', id as number)
+      this.#leaves.add({ at: now, kind: 'head', facts })
+      this.#leaves.run('setHead', id as number)
     }
-    const { tree } = this.#treeOf(undefined)
+    const tree = this.#leaves.tree(undefined)
     const note = signNote(checkpointText(this.#origin, tree.size, tree.root(), nextKey), signer)
-    this.#run('addCheckpoint', now, tree.size, this.#keyId, nextKey === undefined ? 0 : 1, note)
-    this.#run('setFact', 'checkpointed', String(this.#seq + 1))
-    this.#published = this.#statement('newestCheckpoint').get() as unknown as Published
+    this.#leaves.run('addCheckpoint', now, tree.size, this.#keyId, nextKey === undefined ? 0 : 1, note)
+    this.#leaves.run('setFact', 'checkpointed', String(this.#leaves.seq + 1))
+    this.#published = this.#leaves.statement('newestCheckpoint').get() as unknown as Published
   }
 
-  #add(draft: Draft): number {
-    const seq = this.#seq + 1
-    const text = canonical(recordOf(seq, draft))
-    // A head is a leaf of the instance's tree, whichever organization it is about.
-    const place = this.#treeOf(draft.organization)
-    const leaf = place.tree.size
-    this.#run('add', seq, place.id, leaf, draft.at, draft.kind, draft.exchange ?? null, text)
-    place.tree.add(leafHash(text))
-    this.#seq = seq
-    this.#touched.add(place)
-    return seq
-  }
-
-  readonly #touched = new Set<Tree>()
-
-  /** One transaction; if it fails, memory is what the disk is. */
   #commit(work: () => void): void {
     if (this.#halted !== undefined) throw new Error(`the audit trail is not extended: ${this.#halted}`)
+    if (this.#origin === '') throw new Error(NOT_OPEN)
     const published = this.#published
     try {
-      this.#bench.transaction(() => {
-        work()
-        for (const { id, tree } of this.#touched) {
-          tree.save()
-          this.#run('grow', tree.size, id)
-        }
-      })
+      this.#leaves.commit(work)
     } catch (error) {
-      this.#trees.clear()
       this.#published = published
-      this.#load()
+      this.#loadCursors()
       throw error
-    } finally {
-      this.#touched.clear()
     }
-  }
-
-  #treeOf(organization: string | undefined): Tree {
-    const name = organization ?? ''
-    let found = this.#trees.get(name)
-    if (found) return found
-    let row = this.#statement('treeOf').get(organization ?? null)
-    if (row === undefined) {
-      this.#run('addTree', organization ?? null)
-      row = this.#statement('treeOf').get(organization ?? null)
-    }
-    const id = row?.id as number
-    const tree = new TiledTree(
-      {
-        read: (level, number) => this.#statement('tile').get(id, level, number)?.hashes as Uint8Array | undefined,
-        write: (level, number, hashes) => this.#run('setTile', id, level, number, hashes),
-      },
-      row?.size as number,
-    )
-    found = { id, tree }
-    if (this.#trees.size >= MOST_TREES) {
-      for (const [key, each] of this.#trees) if (key !== '' && !this.#touched.has(each)) this.#trees.delete(key)
-    }
-    this.#trees.set(name, found)
-    return found
   }
 
   #keys(): { id: number; at: number; size: number; verifier: string }[] {
-    return this.#statement('keys').all() as never
-  }
-
-  #fact(name: string): string | undefined {
-    return this.#statement('fact').get(name)?.value as string | undefined
-  }
-
-  #run(name: string, ...values: Parameters<BenchStatement['run']>): void {
-    this.#statement(name).run(...values)
-  }
-
-  #statement(name: string): BenchStatement {
-    let statement = this.#statements.get(name)
-    if (statement === undefined) {
-      statement = this.#bench.statement(name)
-      this.#statements.set(name, statement)
-    }
-    return statement
+    return this.#leaves.statement('keys').all() as never
   }
 }
 
