@@ -4,8 +4,8 @@
  * federation, by Google's own library with our egress as its transport, or from the machine's metadata service, which
  * that library would reach by itself. Nothing is adopted from the environment: such credentials belong to a project.
  */
-import { IdentityPoolClient } from 'google-auth-library/build/src/auth/identitypoolclient.js'
-import { JWT } from 'google-auth-library/build/src/auth/jwtclient.js'
+import type { IdentityPoolClient } from 'google-auth-library/build/src/auth/identitypoolclient.js'
+import type { JWT } from 'google-auth-library/build/src/auth/jwtclient.js'
 import { Type } from 'typebox'
 import { defineProvider, type EndpointCall, sayings } from '../core/provider.ts'
 import type { Signer, SignerParts } from '../core/signing.ts'
@@ -90,7 +90,9 @@ async function ofServiceAccount(parts: SignerParts, key: Readonly<Record<string,
     throw noCredential(parts.upstream, "the service account's key is not whole")
   }
   const transport = transportOf(parts, typeof token_uri === 'string' ? token_uri : undefined)
-  const client = new JWT({
+  // Loaded with the first token: most gateways never need it.
+  const library = await import('google-auth-library/build/src/auth/jwtclient.js')
+  const client = new library.JWT({
     email: client_email,
     key: private_key,
     ...(typeof private_key_id === 'string' ? { keyId: private_key_id } : {}),
@@ -109,7 +111,8 @@ async function ofFederation(parts: SignerParts, given: Readonly<Record<string, u
   }
   const transport = transportOf(parts, undefined)
   return transport.told(async () => {
-    const client = new IdentityPoolClient({
+    const library = await import('google-auth-library/build/src/auth/identitypoolclient.js')
+    const client = new library.IdentityPoolClient({
       ...given,
       scopes: [SCOPE],
       transporter: transport.client,

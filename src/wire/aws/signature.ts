@@ -1,6 +1,5 @@
 /** AWS Signature Version 4 over one call, by AWS's own signer; only the hash is lent by us (Node's). */
 import { createHash, createHmac, type Hash, type Hmac } from 'node:crypto'
-import { SignatureV4 } from '@smithy/signature-v4'
 import type { Unsigned } from '../../core/signing.ts'
 
 export interface AwsCredentials {
@@ -56,6 +55,8 @@ export async function awsSignature(
 ): Promise<Record<string, string>> {
   const url = new URL(call.url)
   const covered = Object.entries(call.headers).filter(([name]) => !UNSIGNED.has(name))
+  // Loaded with the first call that is signed so.
+  const { SignatureV4 } = await import('@smithy/signature-v4')
   const signer = new SignatureV4({ credentials, region, service, sha256: Sha256, applyChecksum: false })
   const query: Record<string, string | string[]> = {}
   for (const name of new Set(url.searchParams.keys())) {
