@@ -311,3 +311,104 @@ test('options that a provider does not know, or that lead elsewhere, are refused
   await assert.rejects(put({ provider: 'vertex', options: { project: 'p', location: 'evil.example/' } }), /location/)
   await assert.rejects(put({ provider: 'vertex' }), /project/)
 })
+
+test('Cohere, Voyage and Jina: chat, vectors and rankings for clients of other vendors', async (t) => {
+  const chat = [
+    { id: 'c1', type: 'message-start', delta: { message: { role: 'assistant' } } },
+    { type: 'tool-plan-delta', delta: { message: { tool_plan: 'I will look.' } } },
+    {
+      type: 'tool-call-start',
+      index: 0,
+      delta: { message: { tool_calls: { id: 'look_1', type: 'function', function: { name: 'look', arguments: '' } } } },
+    },
+    {
+      type: 'tool-call-delta',
+      index: 0,
+      delta: { message: { tool_calls: { function: { arguments: '{"at":"sea"}' } } } },
+    },
+    { type: 'tool-call-end', index: 0 },
+    {
+      type: 'message-end',
+      delta: { finish_reason: 'TOOL_CALL', usage: { billed_units: { input_tokens: 10, output_tokens: 5 } } },
+    },
+  ]
+  const ranking = [
+    { index: 1, relevance_score: 0.9 },
+    { index: 0, relevance_score: 0.2 },
+  ]
+  const { url, got } = await cloud(t, ({ path, body }, res) => {
+    const asked = JSON.parse(body)
+    if (path === '/v2/chat') {
+      res.writeHead(200, { 'content-type': 'text/event-stream' })
+      return res.end(chat.map((event) => `event: ${event.type}\ndata: ${JSON.stringify(event)}\n\n`).join(''))
+    }
+    if (path === '/v2/embed')
+      return json(res, { id: 'e', embeddings: { float: [[0.5, 0.25]] }, meta: { billed_units: { input_tokens: 2 } } })
+    if (path === '/v2/rerank')
+      return json(res, { id: 'r', results: ranking, meta: { billed_units: { search_units: 1 } } })
+    if (path === '/rerank' && asked.top_k !== undefined)
+      return json(res, { object: 'list', data: ranking, model: 'rerank-2.5', usage: { total_tokens: 9 } })
+    if (path === '/embeddings')
+      return json(res, {
+        object: 'list',
+        data: [{ object: 'embedding', index: 0, embedding: [1, 0] }],
+        model: asked.model,
+        usage: { total_tokens: 3 },
+      })
+    json(res, { message: `nobody asked for ${path}` }, 400)
+  })
+  const gateway = await runGateway(t, { upstreams: {} })
+  for (const provider of ['cohere', 'voyage', 'jina']) {
+    await gateway.admin('PUT', `upstreams/${provider}`, {
+      provider,
+      baseUrl: url,
+      credentials: [{ id: 'm', secret: `key-of-${provider}` }],
+    })
+  }
+  const tools = [
+    {
+      type: 'function',
+      function: { name: 'look', parameters: { type: 'object', properties: { at: { type: 'string' } } } },
+    },
+  ]
+  const answer = await gateway.chat('cohere/command-a-03-2025', 'Look', {
+    stream: true,
+    tools,
+    tool_choice: 'required',
+  })
+  assert.equal(answer.status, 200, answer.text)
+  const deltas = answer.data.filter((data) => data !== '[DONE]').map((data) => JSON.parse(data).choices?.[0])
+  assert.equal(deltas.map((c) => c?.delta?.tool_calls?.[0]?.function?.arguments ?? '').join(''), '{"at":"sea"}')
+  assert.equal(deltas.findLast((c) => c?.finish_reason)?.finish_reason, 'tool_calls')
+  assert.equal(got[0]?.headers.authorization, 'Bearer key-of-cohere')
+  assert.equal(JSON.parse(got[0]?.body ?? '').tool_choice, 'REQUIRED')
+
+  // OpenAI's SDK asks for base64 unless told otherwise (A68).
+  const vectors = await gateway.send('/v1/embeddings', {
+    model: 'cohere/embed-v4.0',
+    input: 'Hi',
+    encoding_format: 'base64',
+    dimensions: 2,
+  })
+  assert.equal(vectors.status, 200, vectors.text)
+  const bytes = Buffer.from(vectors.json.data[0].embedding, 'base64')
+  assert.deepEqual([bytes.readFloatLE(0), bytes.readFloatLE(4)], [0.5, 0.25])
+  assert.equal(JSON.parse(got.at(-1)?.body ?? '').output_dimension, 2)
+  for (const upstream of ['voyage/voyage-3.5', 'jina/jina-embeddings-v4']) {
+    const floats = await gateway.send('/v1/embeddings', { model: upstream, input: ['Hi'] })
+    assert.deepEqual(floats.json?.data[0].embedding, [1, 0], floats.text)
+    assert.equal(floats.json.usage.prompt_tokens, 3)
+  }
+
+  const ask = { query: 'sea?', documents: ['land', 'water'], top_n: 2 }
+  for (const model of ['cohere/rerank-v3.5', 'voyage/rerank-2.5']) {
+    const ranked = await gateway.send('/v1/rerank', { ...ask, model })
+    assert.equal(ranked.status, 200, ranked.text)
+    assert.deepEqual(ranked.json.results[0], { index: 1, relevance_score: 0.9, document: { text: 'water' } })
+  }
+  const cohere = await gateway.send('/v2/rerank', { ...ask, model: 'cohere/rerank-v3.5' })
+  assert.deepEqual(cohere.json?.results, ranking, cohere.text)
+  const bad = await gateway.send('/v1/rerank', { model: 'cohere/rerank-v3.5', query: 'x', documents: 'no list' })
+  assert.equal(bad.status, 400)
+  assert.match(bad.json.detail, /documents/)
+})
