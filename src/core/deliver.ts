@@ -5,7 +5,8 @@
  */
 import type { Books } from './books.ts'
 import { outcomeOf } from './books.ts'
-import type { ClientSide, Dialect, ReplyContext } from './dialect.ts'
+import { legs, type Resume } from './continuation.ts'
+import type { ClientSide, Dialect, ReplyContext, StreamReader } from './dialect.ts'
 import { failure, GatewayError, leftBy, Refusal } from './errors.ts'
 import type { Ended, Exchange } from './exchange.ts'
 import { guarded, judge, unavailable } from './faults.ts'
@@ -52,6 +53,7 @@ export function deliver(
   pipeline: Pipeline,
   books: Books,
   ports: DeliveryPorts,
+  resume?: Resume,
 ): Awaitable<Answer> {
   const client = ports.dialects.get(x.dialect)?.client
   const upstream = ports.dialects.get(reply.dialect)?.upstream
@@ -61,8 +63,8 @@ export function deliver(
   const asAsked =
     x.relay !== undefined ||
     (x.stream === (reply.batches !== undefined) && (client.takes?.(reply.facts, x.json) ?? true))
-  const relay = reply.dialect === x.dialect && (!acting || reply.body?.length === 0) && asAsked
-  const job: Delivery = { x, reply, pipeline, books, ports, client, stages, relay }
+  const relay = reply.dialect === x.dialect && (!acting || reply.body?.length === 0) && asAsked && !resume
+  const job: Delivery = { x, reply, pipeline, books, ports, client, stages, relay, ...(resume ? { resume } : {}) }
   if (reply.bytes && acting && isText(reply)) return readText(job, reply.bytes)
   if (reply.batches && acting && x.relay) {
     throw failure('invalid_request', {
@@ -81,6 +83,8 @@ interface Delivery extends DeliveryPortsHolder {
   readonly client: ClientSide
   readonly stages: BoundStage[]
   readonly relay: boolean
+  /** Where an answer that breaks off may go on. */
+  readonly resume?: Resume
 }
 interface DeliveryPortsHolder {
   readonly ports: DeliveryPorts
@@ -339,15 +343,16 @@ async function* translated(job: Delivery): AsyncGenerator<Portion> {
     yield* ending()
     return
   }
+  if (job.resume) {
+    const read = (leg: Reply) => streamEvents({ ...job, reply: leg })
+    for await (const events of legs(reply, read, job.resume)) yield write(climb(job, events, false))
+    yield write(climb(job, [], true))
+    return
+  }
   const reader = upstream.streamReader(written(job))
   const listen = listenerOf(job)
   for await (const frames of reply.batches) {
-    const events: ReplyEvent[] = []
-    for (const frame of frames) {
-      if (ports.wire.isComment(frame.bytes)) continue
-      const { data, event } = ports.wire.payload(frame.bytes)
-      events.push(...reader.read(data, event))
-    }
+    const events = eventsIn(frames, reader, ports.wire)
     if (listen) for (const event of events) listen(event)
     yield pass(climb(job, events, false))
     if (cutOff(job)) {
@@ -383,6 +388,29 @@ async function lastWord({ x, stages }: Delivery): Promise<Refusal | undefined> {
     }
   }
   return undefined
+}
+
+function eventsIn(frames: readonly Frame[], reader: StreamReader, wire: Wire): ReplyEvent[] {
+  const events: ReplyEvent[] = []
+  for (const frame of frames) {
+    if (wire.isComment(frame.bytes)) continue
+    const { data, event } = wire.payload(frame.bytes)
+    events.push(...reader.read(data, event))
+  }
+  return events
+}
+
+/** One leg of an answer that may go on elsewhere. */
+async function* streamEvents(job: Delivery): AsyncGenerator<readonly ReplyEvent[]> {
+  const { reply, ports } = job
+  const upstream = ports.dialects.get(reply.dialect)?.upstream
+  if (!upstream || !reply.batches) {
+    yield await eventsOf(job)
+    return
+  }
+  const reader = upstream.streamReader(written(job))
+  for await (const frames of reply.batches) yield eventsIn(frames, reader, ports.wire)
+  yield reader.end()
 }
 
 /** Metering, keeping, the held-back end, and how a stream that fails says so. */

@@ -4,6 +4,7 @@
  */
 import { type AttemptPorts, bringsKey, callTarget, dialectFor } from './attempt.ts'
 import { Books, type BooksPorts, outcomeOf } from './books.ts'
+import type { Resume } from './continuation.ts'
 import type { TokenCounter } from './counting.ts'
 import { type Answer, asGatewayError, type DeliveryPorts, deliver } from './deliver.ts'
 import { failure, leftBy, type Refusal } from './errors.ts'
@@ -21,6 +22,7 @@ import { wishesOf } from './routing/wishes.ts'
 import type { Snapshot } from './snapshot.ts'
 import type { Ledger } from './store.ts'
 import { type TryPorts, tryEach } from './tries.ts'
+import { addUsage, NO_USAGE, type Usage } from './usage.ts'
 
 export interface EnginePorts extends AttemptPorts, DeliveryPorts {
   readonly ledger: Ledger
@@ -104,12 +106,38 @@ export async function run(x: Exchange, arriving: Arriving, snapshot: Snapshot, p
         ),
     }
     const reply = await phases.around(pipeline.call, x, (shared) => tryEach(x, tries, shared ?? x.signal))
-    return await deliver(x, reply, pipeline, books, ports)
+    return await deliver(x, reply, pipeline, books, ports, resumeFor(x, tries))
   } catch (error) {
     const known = x.signal.aborted ? leftBy(x.signal) : asGatewayError(error, x)
     if (known.code === 'internal_error') ports.fault('exchange', known.cause ?? known)
     await books.finish(outcomeOf(known), known.kind.status, known)
     throw known
+  }
+}
+
+/** How a broken stream goes on, where its route says that it may. */
+function resumeFor(x: Exchange, tries: TryPorts): Resume | undefined {
+  const plan = x.plan as Plan
+  let left = plan.rules?.continuations ?? 0
+  if (left === 0 || !x.stream || x.operation !== 'chat' || plan.retry === ONE_ATTEMPT) return undefined
+  const request = x.transformed ?? x.request()
+  if (request.operation !== 'chat') return undefined
+  return async (partial, error) => {
+    const known = asGatewayError(error, x)
+    const failed = x.attempts.at(-1)?.target
+    const targets = plan.targets.filter((target) => target.continues && target !== failed)
+    if (left-- === 0 || x.signal.aborted || known.kind.blame !== 'upstream' || targets.length === 0) return undefined
+    let before: Usage = NO_USAGE
+    for (const { usage } of x.attempts) if (usage) before = addUsage(before, usage)
+    const part = { type: 'text', text: partial.trimEnd() } as const
+    x.transformed = { ...request, messages: [...request.messages, { role: 'assistant', parts: [part] }] }
+    x.plan = { ...plan, targets }
+    x.trace.push({ phase: 'attempt', module: '', decision: 'goes on', reason: known.message })
+    try {
+      return { reply: await tryEach(x, tries, x.signal), before }
+    } catch {
+      return undefined
+    }
   }
 }
 

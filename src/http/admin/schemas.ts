@@ -107,6 +107,9 @@ export const Target = Type.Object(
     maxPrice: Type.Optional(PriceCap),
     defaults: Type.Optional(Json),
     overrides: Type.Optional(Json),
+    continues: Type.Optional(
+      Type.Boolean({ description: 'Goes on with an answer that another target left unfinished.' }),
+    ),
   },
   closed,
 )
@@ -171,6 +174,13 @@ export const Route = Type.Object(
     maxPrice: Type.Optional(PriceCap),
     requireParameters: Type.Optional(
       Type.Boolean({ description: 'Leaves out targets that would answer a field of the request with a 400.' }),
+    ),
+    continuations: Type.Optional(
+      Type.Integer({
+        minimum: 0,
+        maximum: 3,
+        description: 'How often a stream that breaks off may go on at a target that continues.',
+      }),
     ),
     unsupported: Type.Optional(choice('reject', 'drop')),
     timeouts: Type.Optional(Timeouts),
