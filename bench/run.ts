@@ -7,6 +7,7 @@
  *   npm run bench -- --only default    these targets beside direct and raw: off, default, bodies,
  *                                      translated, portkey
  *   npm run bench -- --patience 600  seconds to spend on waiting for a quiet machine and on repeating (60)
+ *   npm run bench -- --resilience      a failing target and 5,000 open streams instead; see resilience.ts
  *   npm run bench -- --json            the samples as JSON on standard output
  *   npm run bench -- --write           also write bench/RESULTS.md
  */
@@ -47,10 +48,13 @@ const { values: options } = parseArgs({
     only: { type: 'string' },
     patience: { type: 'string', default: '60' },
     quick: { type: 'boolean', default: false },
+    resilience: { type: 'boolean', default: false },
     json: { type: 'boolean', default: false },
     write: { type: 'boolean', default: false },
   },
 })
+// It measures something else and ends by itself.
+if (options.resilience) await import('./resilience.ts')
 const trials = options.quick ? 1 : Number(options.trials)
 if (!Number.isInteger(trials) || trials < 1 || trials > 100) throw new Error(`--trials ${options.trials}: 1 to 100`)
 const scale = options.quick ? 0.3 : 1
