@@ -205,6 +205,35 @@ test("A61: a stored response is its maker's, and a follow-up goes where it is", 
   assert.equal((await gateway.send('/v1/responses', { ...after, previous_response_id: kept.json.id })).status, 404)
 })
 
+test('A67: what a model is known to refuse is renamed, left out and told, or refused as the route says', async (t) => {
+  const gateway = await runGateway(t, { upstreams })
+  const sent = () => JSON.parse(gateway.upstream.ledger.rows.at(-1)?.rawBody ?? '{}')
+  const sampled = { temperature: 0.5, max_tokens: 50 }
+  for (const [path, body] of [
+    ['/v1/chat/completions', { messages: [{ role: 'user', content: 'x' }], ...sampled }],
+    ['/v1/messages', { messages: [{ role: 'user', content: 'x' }], ...sampled }],
+    ['/v1/responses', { input: 'x', temperature: 0.5, max_output_tokens: 50 }],
+  ] as const) {
+    const lenient = await gateway.send(path, { model: 'openai/gpt-5', ...body })
+    assert.equal(lenient.status, 200, lenient.text)
+    assert.equal(lenient.headers['x-stockyard-unsupported'], 'temperature', path)
+    assert.equal(sent().temperature, undefined)
+    assert.equal(sent().max_completion_tokens ?? sent().max_output_tokens, 50)
+    assert.equal(sent().max_tokens, undefined)
+    const plain = await gateway.send(path, { model: 'openai/gpt-4o-mini', ...body })
+    assert.equal(plain.headers['x-stockyard-unsupported'], undefined)
+    assert.equal(sent().temperature, 0.5)
+  }
+  const target = { upstream: 'openai', model: 'gpt-5' }
+  await gateway.admin('PUT', 'routes/strict', { targets: [target], unsupported: 'reject' })
+  const before = gateway.upstream.ledger.rows.length
+  const strict = await gateway.chat('strict', 'x', { temperature: 0.5 })
+  assert.equal(strict.status, 400)
+  assert.match(strict.json.error.message, /temperature/)
+  assert.equal(gateway.upstream.ledger.rows.length, before)
+  assert.equal((await gateway.chat('strict', 'x', { temperature: 1 })).status, 200)
+})
+
 test('A60: a WebSocket upgrade is answered 426 at once', async (t) => {
   const gateway = await runGateway(t, { upstreams })
   const upgrade = {
