@@ -122,7 +122,7 @@ export function bodyFor(
     if (target.capabilities?.refuses) {
       const lost: string[] = []
       Object.assign(edits, refusedFields({ ...x.json, ...edits }, target, side, lost))
-      tell(x, plan, lost)
+      tell(x, plan, target, lost)
     }
     return Object.keys(edits).length === 0 ? [x.body] : ports.wire.splice(x.body, x.scan, edits)
   }
@@ -142,14 +142,21 @@ export function bodyFor(
     ...(limit === undefined ? {} : { maxOutputTokens: limit }),
   })
   const refused = refusedFields(written, target, side, lost)
-  tell(x, plan, lost)
+  tell(x, plan, target, lost)
   const vendors = vendorEdits(x, target, dialect)
   return [Buffer.from(JSON.stringify(refused || vendors ? { ...written, ...refused, ...vendors } : written))]
 }
 
+/** Pictures, files and sound are what is said, not how: an answer without them would be an answer to something else (A66). */
+const CONTENT = /^messages\.(?:image|file|audio)\b/
+
 /** What does not reach the target: told in a header, or the reason for a 400. */
-function tell(x: Exchange, plan: Plan, lost: readonly string[]): void {
+function tell(x: Exchange, plan: Plan, target: Target, lost: readonly string[]): void {
   if (lost.length === 0) return
+  const content = lost.filter((what) => CONTENT.test(what))
+  if (content.length > 0) {
+    throw failure('unsupported_content', { upstream: target.upstream.id, what: content.join(', '), param: 'messages' })
+  }
   if (plan.unsupported === 'reject') throw failure('unsupported_parameter', { what: lost.join(', ') })
   for (const what of lost) x.unsupported.add(what)
 }

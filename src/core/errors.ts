@@ -34,6 +34,12 @@ export const ERRORS = {
   invalid_json: kind(400, 'client', 'never', 'The request body is not valid JSON: {problem}.'),
   invalid_request: kind(400, 'client', 'never', '{problem}'),
   unsupported_parameter: kind(400, 'client', 'never', 'This route cannot carry {what}, and its policy is to reject.'),
+  unsupported_content: kind(
+    400,
+    'client',
+    'elsewhere',
+    'Upstream "{upstream}" cannot be given {what}; send the content in another way, or choose another model.',
+  ),
   authentication_required: kind(
     401,
     'client',

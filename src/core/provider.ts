@@ -78,6 +78,8 @@ export interface Provider {
     readonly routes?: boolean
     /** The field that carries the output limit, where the vendor refuses the standard one. */
     readonly outputLimitField?: string
+    /** Takes Anthropic's cache markers in a dialect that has none of its own. */
+    readonly cacheControl?: boolean
     /** Does not know `stream_options.include_usage` (it would answer 400). */
     readonly noStreamOptions?: boolean
   }

@@ -19,7 +19,7 @@ export default defineProvider({
   models: '/models',
   catalog: 'openrouter',
   forward: ['http-referer', 'x-title'],
-  quirks: { routes: true },
+  quirks: { routes: true, cacheControl: true },
   classify: sayings([
     [400, /is not a valid model ID/i, 'upstream_model_missing'],
     [403, /flagged|requires moderation/i, 'upstream_rejected'],

@@ -2,6 +2,7 @@
 import type { WriteContext } from '../../core/dialect.ts'
 import { badRequest } from '../../core/errors.ts'
 import type { ChatRequest, JsonObject, ModelRequest } from '../../core/request.ts'
+import { spelledOut } from './cache.ts'
 import { optional, required } from './fields.ts'
 import { PARAMETER_FIELDS, readParameters, writeParameters } from './parameters.ts'
 import { readMessages } from './read-messages.ts'
@@ -25,8 +26,9 @@ export function readRequest(body: JsonObject): ChatRequest {
   }
 }
 
-export function writeRequest(request: ModelRequest, context: WriteContext): JsonObject {
-  if (request.operation !== 'chat') throw badRequest(`This model's API does chat, not ${request.operation}.`, 'model')
+export function writeRequest(asked: ModelRequest, context: WriteContext): JsonObject {
+  if (asked.operation !== 'chat') throw badRequest(`This model's API does chat, not ${asked.operation}.`, 'model')
+  const request = context.quirks?.cacheControl ? spelledOut(asked) : asked
   const seen = new Set<string>()
   const report = (what: string) => {
     if (seen.has(what)) return

@@ -23,6 +23,7 @@ export interface WrittenInput {
 
 export function writeInput(messages: readonly Message[], report: Report): WrittenInput {
   const leading = leadingInstructions(messages)
+  for (const { parts } of messages.slice(0, leading)) if (parts.some(({ cache }) => cache)) report('cache')
   const instructions = messages
     .slice(0, leading)
     .flatMap((message) => message.parts.map((part) => (part.type === 'text' ? part.text : '')))
@@ -120,6 +121,7 @@ function reasoningItem(part: ReasoningPart, report: Report): JsonObject | undefi
 
 function callItem(part: ToolCallPart, report: Report): JsonObject {
   if (part.signature !== undefined) report('thought_signature')
+  if (part.cache) report('cache')
   const { type, name: own, ...others } = ownRest(part.rest)
   const name = wordOf(own) ?? fittedName(part.name)
   if (type === 'custom_tool_call')
@@ -129,6 +131,7 @@ function callItem(part: ToolCallPart, report: Report): JsonObject {
 
 function resultItem(part: ToolResultPart, report: Report): JsonObject {
   if (part.isError) report('messages.tool.is_error')
+  if (part.cache) report('cache')
   const { type, list, ...others } = ownRest(part.rest)
   const written = part.content.map((item) => writePart(item, 'input', report)).filter((item) => item !== undefined)
   const isText = list === undefined && written.every((item) => item.type === 'input_text')
