@@ -210,3 +210,22 @@ test('each call is logged and booked, and what is refused reaches nobody', async
   // A model that no table knows goes where its kind of work is done.
   assert.equal(gateway.upstream.ledger.rows.length, before + 1)
 })
+
+test('a chat that is stored is its maker’s, streamed or not', async (t) => {
+  const gateway = await runGateway(t)
+  await gateway.admin('PUT', 'proxy-key', { key: 'sk-the-other-tenant-of-this-test' })
+  const other = { authorization: 'Bearer sk-the-other-tenant-of-this-test' }
+  const plain = await gateway.chat('openai/gpt-4o-mini', 'hello', { store: true })
+  const streamed = await gateway.chat('openai/gpt-4o-mini', 'hello', { store: true, stream: true })
+  const unkept = await gateway.chat('openai/gpt-4o-mini', 'hello')
+  const reaches = async (id: string, headers = {}) => {
+    const before = gateway.upstream.ledger.rows.length
+    await exchange(`${gateway.url}/v1/chat/completions/${id}`, 'GET', undefined, headers)
+    return gateway.upstream.ledger.rows.length > before
+  }
+  for (const id of [plain.json.id, JSON.parse(streamed.data[0] ?? '{}').id]) {
+    assert.equal(await reaches(id), true)
+    assert.equal(await reaches(id, other), false)
+  }
+  assert.equal(await reaches(unkept.json.id), false)
+})

@@ -30,6 +30,8 @@ export class ChatWatcher implements Watcher {
   readonly facts: ReplyFacts = { textBytes: 0, complete: false }
   readonly #probes: Probes
   #probe: Probe
+  /** The upstream keeps what it answers. */
+  readonly #stores: boolean
   readonly #wantsUsage: boolean
   readonly #wanted: number
   readonly #finished = new Map<number, string>()
@@ -40,6 +42,7 @@ export class ChatWatcher implements Watcher {
   constructor(asked: JsonObject, probes: Probes = CHAT) {
     this.#probes = probes
     this.#probe = probes.first
+    this.#stores = asked.store === true
     this.#wantsUsage = objectOf(asked.stream_options).include_usage === true
     this.#wanted = typeof asked.n === 'number' && asked.n > 1 ? asked.n : 1
   }
@@ -90,7 +93,10 @@ export class ChatWatcher implements Watcher {
     const { facts } = this
     const id = wordOf(chunk.id)
     const model = wordOf(chunk.model)
-    if (id !== undefined) facts.id ??= id
+    if (id !== undefined && facts.id === undefined) {
+      facts.id = id
+      if (this.#stores) facts.made = [{ id, kind: 'chat-completion' }]
+    }
     if (model !== undefined) facts.model ??= model
     const choices = listOf(chunk.choices).filter(isObject)
     if (choices.length > 0) this.#knowsHead = true
@@ -166,7 +172,7 @@ export function textBytesOf(value: JsonValue | undefined): number {
 }
 
 /** The facts of an unstreamed body; `error` where it is no answer. */
-export function factsOf(body: JsonValue): ReplyFacts {
+export function factsOf(body: JsonValue, asked?: JsonObject): ReplyFacts {
   const facts: ReplyFacts = { textBytes: 0, complete: false }
   const error = bornInside(body)
   const choices = isObject(body) ? listOf(body.choices).filter(isObject) : []
@@ -179,6 +185,7 @@ export function factsOf(body: JsonValue): ReplyFacts {
   const model = wordOf(body.model)
   const usage = usageWithTier(body)
   if (id !== undefined) facts.id = id
+  if (id !== undefined && asked?.store === true) facts.made = [{ id, kind: 'chat-completion' }]
   if (model !== undefined) facts.model = model
   if (usage) facts.usage = usage
   facts.finish = finishOf(wordOf(first.finish_reason) ?? 'stop', isCalling(first))
