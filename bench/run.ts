@@ -16,6 +16,7 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { cpus, totalmem } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
+import { contentCosts } from './content.ts'
 import { canPin, RIG_CORE, residentMb } from './machine.ts'
 import {
   measure,
@@ -182,6 +183,7 @@ try {
   if (options.json) console.log(JSON.stringify(results))
   else {
     console.log(`\n${aligned(measuredTable(results))}\n\n${aligned(goalTable(results))}\n`)
+    for (const line of await contentCosts()) console.log(line)
     for (const line of results.skipped) console.log(`SKIPPED ${line}`)
     for (const line of results.warnings) console.log(`warning: ${line}`)
   }

@@ -8,7 +8,7 @@ import { ASKED, type Asking, everyRoute, formOf, RELAYED } from '../running/aski
 import { type Running, runGateway, streamedText } from '../running/index.ts'
 
 const KEY = `ghp_${'aB3dE5gH7jK9mN1pQ3sT5vW7yZ9bC1dF3hJ5'}`
-const BAD = `a forbidden word, EMP-123456 and ${KEY}`
+const BAD = `a forbidden word, EMP-123456 and ${KEY} at https://evil.example/x?y=1 or ${'\u{e0041}\u{e0042}'}`
 
 /** A service that says `block` to texts with EMP in them, and remembers what it was asked. */
 async function service(t: TestContext, answer: (texts: string[]) => object) {
@@ -34,7 +34,9 @@ const RULES = (url: string): Readonly<Record<string, object>> => ({
   regex: { patterns: ['EMP-\\d{6}'] },
   words: { words: ['forbidden  word'] },
   secrets: {},
-  length: { maxCharacters: 20 },
+  urls: { hosts: ['good.example', '*.fine.example'] },
+  invisible: {},
+  length: { maxCharacters: 60 },
   'json-schema': { schema: { type: 'object', required: ['answer'] } },
   webhook: { url },
 })
@@ -57,7 +59,7 @@ for (const route of everyRoute()) {
       assert.match(answer.text, /guardrail \\"it\\"/, type)
       assert.doesNotMatch(answer.text, /ghp_|EMP-1/, type)
       assert.equal(rowsOf(gateway), before, type)
-      const fine = await ask(gateway, route, 'a good word')
+      const fine = await ask(gateway, route, 'see https://a.fine.example')
       if (route.answers) assert.equal(fine.status, 200, `${type}: ${fine.text}`)
     }
     await set(gateway, [{ id: 'it', type: 'regex', on: 'request', action: 'redact', patterns: ['EMP-\\d{6}'] }])
@@ -75,7 +77,13 @@ for (const route of everyRoute()) {
       assert.match(answer.text, /guardrail \\"it\\"/, `${type}: ${answer.text}`)
       if (!route.stream) assert.equal(answer.status, 400, type)
       else assert.match(answer.text, /content_filter|refusal|SAFETY|incomplete|error/, type)
-      const denied = { regex: 'EMP-123456', words: 'forbidden word', secrets: KEY }[type]
+      const denied = {
+        regex: 'EMP-123456',
+        words: 'forbidden word',
+        secrets: KEY,
+        urls: 'evil.example',
+        invisible: '\u{e0041}',
+      }[type]
       if (denied) assert.ok(!route.said(answer).includes(denied), `${type}: ${answer.text}`)
     }
     await set(gateway, [{ id: 'it', type: 'regex', on: 'reply', action: 'redact', patterns: ['EMP-\\d{6}'] }], {

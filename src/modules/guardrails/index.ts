@@ -14,7 +14,7 @@ import { judgeOf } from './whole.ts'
 export default defineModule({
   id: 'guardrails',
   summary:
-    'Checks requests and answers against rules: patterns, words, secrets, length, JSON schema, a service of your own.',
+    'Checks requests and answers against rules: patterns, words, secrets, addresses, length, JSON schema, a service of your own.',
   layer: 'content',
   after: ['pii'],
   default: 'off',

@@ -23,6 +23,13 @@ export const RULES = [
     require: Type.Boolean({ default: false }),
   }),
   rule('secrets', {}),
+  rule('urls', {
+    hosts: Type.Array(Type.String({ minLength: 1, maxLength: 253 }), {
+      maxItems: 1_000,
+      description: 'Allowed hosts; `*.example.com` is all below it. Every other address fires.',
+    }),
+  }),
+  rule('invisible', {}),
   rule('length', {
     maxCharacters: Type.Optional(Type.Integer({ minimum: 1 })),
     maxTokens: Type.Optional(Type.Integer({ minimum: 1, description: 'Estimated: four characters each.' })),

@@ -54,6 +54,29 @@ const secrets: FindSpans = (text) => {
   return ordered(spans)
 }
 
+const ADDRESS = /(?:https?|ftp|wss?):\/\/[^\s"'<>`()[\]{}|\\^]{1,2048}/gi
+
+/** Addresses of hosts that are not allowed. What nobody can read as an address is not allowed either. */
+function addressFinder(hosts: readonly string[]): FindSpans {
+  const exact = new Set(hosts.filter((host) => !host.startsWith('*.')).map((host) => host.toLowerCase()))
+  const below = hosts.filter((host) => host.startsWith('*.')).map((host) => host.slice(1).toLowerCase())
+  const allowed = (address: string): boolean => {
+    if (!URL.canParse(address)) return false
+    const { hostname } = new URL(address)
+    return exact.has(hostname) || below.some((end) => hostname.endsWith(end))
+  }
+  return (text) =>
+    [...text.matchAll(ADDRESS)]
+      .filter(({ 0: found }) => !allowed(found))
+      .map(({ index, 0: found }) => ({ start: index, end: index + found.length }))
+}
+
+/** Text that people do not see and models read: tag characters, direction overrides, and runs of zero-width characters. */
+const INVISIBLE =
+  /[\u{e0000}-\u{e007f}]+|[\u202a-\u202e\u2066-\u2069]+|(?:[\u200b\u200c\u2060-\u2064\ufeff\u00ad]){3,}/gu
+const invisible: FindSpans = (text) =>
+  [...text.matchAll(INVISIBLE)].map(({ index, 0: found }) => ({ start: index, end: index + found.length }))
+
 /** Undefined for a rule that judges a text as a whole. */
 export function findsOf(rule: Rule): FindSpans | undefined {
   switch (rule.type) {
@@ -63,6 +86,10 @@ export function findsOf(rule: Rule): FindSpans | undefined {
       return rule.require ? undefined : wordFinder(rule.words)
     case 'secrets':
       return secrets
+    case 'urls':
+      return addressFinder(rule.hosts)
+    case 'invisible':
+      return invisible
     default:
       return undefined
   }
