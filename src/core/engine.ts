@@ -37,7 +37,7 @@ export interface EnginePorts extends AttemptPorts, DeliveryPorts {
 /** The door's part of an exchange. */
 export interface Arriving {
   /** Core's own answer to who asks, after the identity modules: the proxy key, or (without doubt) a local caller. Throws a 401 else. */
-  identify(doubt: Refusal | undefined): Principal
+  identify(doubt: Refusal | undefined): Awaitable<Principal>
   /** Reads what the exchange lacks so far, its body. Throws what is wrong with it. */
   receive(): Promise<void>
 }

@@ -7,7 +7,7 @@ import { type EnginePorts, narrowed, planFor } from './engine.ts'
 import type { GatewayError, Refusal } from './errors.ts'
 import { worstCase } from './estimate.ts'
 import type { Exchange, Principal, Target } from './exchange.ts'
-import type { Hold } from './module.ts'
+import type { Awaitable, Hold } from './module.ts'
 import { formatDollars, type NanoUsd } from './money.ts'
 import * as phases from './pipeline.ts'
 import { isUsable, recoveryOf } from './routing/pool.ts'
@@ -15,7 +15,7 @@ import type { Snapshot } from './snapshot.ts'
 
 export async function explain(
   x: Exchange,
-  identify: (doubt: Refusal | undefined) => Principal,
+  identify: (doubt: Refusal | undefined) => Awaitable<Principal>,
   snapshot: Snapshot,
   ports: EnginePorts,
 ): Promise<object> {

@@ -3,6 +3,7 @@ import type { IncomingMessage } from 'node:http'
 import { failure, type Refusal } from '../core/errors.ts'
 import type { Principal } from '../core/exchange.ts'
 import { explain } from '../core/explain.ts'
+import type { Awaitable } from '../core/module.ts'
 import { Arrival } from './arrival.ts'
 import type { DataPlaneParts } from './data-plane.ts'
 import { addressOf, ENDPOINTS, MODEL_PATHS } from './endpoints.ts'
@@ -49,7 +50,7 @@ export function createExplain(parts: DataPlaneParts) {
       })
       x.received(received, undefined)
       // Without a key it is the administrator on this machine who asks.
-      const identify = (doubt: Refusal | undefined): Principal =>
+      const identify = (doubt: Refusal | undefined): Awaitable<Principal> =>
         key === undefined && !doubt ? ADMINISTRATOR : identity.identify(request, doubt)
       return await explain(x, identify, snapshot, ports)
     } finally {

@@ -6,14 +6,16 @@
 import { hash, timingSafeEqual } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
 import type { AddressList } from '../core/addresses.ts'
-import { failure, type Refusal } from '../core/errors.ts'
+import { failure, type GatewayError, type Refusal } from '../core/errors.ts'
 import type { Caller, Principal } from '../core/exchange.ts'
 import { sentKey } from '../core/keys.ts'
+import type { Awaitable } from '../core/module.ts'
 import { whoAsks } from '../core/pipeline.ts'
 import type { JsonObject } from '../core/request.ts'
 import type { Snapshot } from '../core/snapshot.ts'
 import type { Store } from '../core/store.ts'
 import { forwardedPeer, type PeerOf, socketPeer } from './peer.ts'
+import { createPeerUsers } from './peer-user.ts'
 
 export const LOCAL: Principal = { kind: 'local', id: 'local', scope: 'local' }
 export const PROXY: Principal = { kind: 'proxy', id: 'proxy', scope: 'proxy' }
@@ -64,7 +66,7 @@ export interface Identity {
     what?: Pick<Caller, 'operation' | 'model' | 'granted'>,
   ): Promise<Principal>
   /** Throws a 401 for anybody it does not know. With a doubt being on this machine is not enough, and the doubt is the answer. */
-  identify(request: IncomingMessage, doubt?: Refusal): Principal
+  identify(request: IncomingMessage, doubt?: Refusal): Awaitable<Principal>
   isAdmin(key: string | undefined): boolean
   setProxyKey(key: string | undefined, actor: string): void
   readonly proxyKeySet: boolean
@@ -85,6 +87,7 @@ export function createIdentity(parts: {
 }): Identity {
   const { store, pepper, trustedProxies } = parts
   const peerOf = trustedProxies ? forwardedPeer(trustedProxies) : socketPeer
+  const peerUsers = createPeerUsers()
   let proxy = store.facts.get('proxy-key') as JsonObject | undefined
   let trust = store.facts.get('local-trust') as JsonObject | undefined
   const admin = () => (store.facts.get('admin-key') as JsonObject | undefined)?.fingerprint
@@ -97,6 +100,18 @@ export function createIdentity(parts: {
     parts.warn(
       `Something forwards to this port (${clue}), so callers on this machine are no longer trusted by themselves: switch on the module "keys", set a proxy key, or confirm local trust.`,
     )
+  }
+
+  const unknown = (key: string | undefined): GatewayError =>
+    key === undefined
+      ? failure('authentication_required')
+      : failure('invalid_api_key', {
+          problem: proxy ? 'it is not the proxy key' : 'no proxy key is set; set one with PUT /api/proxy-key',
+        })
+  /** Whoever looks local may be a forwarder that hides itself; most run as a user of their own. */
+  const local = (foreign: boolean, key: string | undefined): Principal => {
+    if (foreign) throw unknown(key)
+    return LOCAL
   }
 
   const identity: Identity = {
@@ -121,11 +136,10 @@ export function createIdentity(parts: {
       // A proxy that an operator named is no surprise, and whom it forwards is not local.
       const expected = trustedProxies?.has(socketPeer(request))
       if (typeof verdict === 'object' && 'forwarded' in verdict && !expected) noteForwarding(verdict.forwarded)
-      if (verdict === 'local' && !trust?.lost) return LOCAL
-      if (key === undefined) throw failure('authentication_required')
-      throw failure('invalid_api_key', {
-        problem: proxy ? 'it is not the proxy key' : 'no proxy key is set; set one with PUT /api/proxy-key',
-      })
+      if (verdict !== 'local' || trust?.lost) throw unknown(key)
+      const foreign = peerUsers.isForeign(request.socket)
+      if (typeof foreign !== 'boolean') return foreign.then((is) => local(is, key))
+      return local(foreign, key)
     },
     isAdmin(key) {
       adminFingerprint ??= admin()

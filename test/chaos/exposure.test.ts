@@ -55,7 +55,9 @@ const haproxy: Forwarder = {
     const file = join(directory, 'haproxy.cfg')
     writeFileSync(
       file,
-      `defaults
+      `global
+         ${process.getuid?.() === 0 ? 'user nobody' : ''}
+       defaults
          mode http
          timeout connect 5s
          timeout client 30s
@@ -146,3 +148,16 @@ for (const [name, by] of Object.entries({ nginx, haproxy })) {
     assert.equal((await send(front, false)).status, 401, 'what is forwarded is still nobody')
   })
 }
+
+test('local trust: what a stock haproxy forwards with the gateway’s own Host is not local either', async (t) => {
+  if (process.platform !== 'linux' || process.getuid?.() !== 0) return t.skip('needs root, to run it as another user')
+  const upstream = await upstreamFor(t)
+  const gateway = await spawnGateway(t, { dataDir: scratch(t), upstream: upstream.url })
+  const front = await forward(t, haproxy, gateway.port)
+  if (front === undefined) return t.skip(`${haproxy.program} is not installed`)
+  const host = `127.0.0.1:${gateway.port}`
+  const through = await exchange(`${front}/v1/chat/completions`, 'POST', chatBody(MODEL, 'hello'), { host })
+  assert.equal(through.status, 401, through.text)
+  assert.equal(upstream.ledger.rows.length, 0, 'nothing was spent')
+  assert.equal((await send(gateway.url, false)).status, 200, 'programs of our own user are local as before')
+})
