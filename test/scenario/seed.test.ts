@@ -51,7 +51,7 @@ test('seed: request routing — a route sends a public name to its first target,
     assert.equal(answer.json.model, 'gpt-4o-mini')
   }
   const { sent, failures } = await running.stop()
-  assert.ok(sent > 10)
+  assert.ok(sent > 0)
   assert.deepEqual(failures, [])
 })
 
