@@ -41,12 +41,13 @@ export function draftOf(source: CoreSource, row: CoreRow): Draft {
   return source === 'ledger' ? ledgerDraft(row) : changeDraft(source, row)
 }
 
-function ledgerDraft({ row, at, kind, calls, writtenAt, organization, exchange, ...rest }: CoreRow): Draft {
+function ledgerDraft({ row, at, kind, calls, tags, writtenAt, organization, exchange, ...rest }: CoreRow): Draft {
   const facts: Record<string, JsonValue> = { row: String(row), entry: kind as string }
   for (const [name, value] of Object.entries(rest)) {
     if (value !== null && value !== undefined) facts[name] = typeof value === 'string' ? clipped(value) : value
   }
   if (typeof calls === 'string') facts.calls = parsed(calls)
+  if (typeof tags === 'string') facts.tags = fit(parsed(tags))
   if (typeof writtenAt === 'number') facts.writtenAt = new Date(writtenAt).toISOString()
   return {
     at: at as number,

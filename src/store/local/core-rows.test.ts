@@ -1,9 +1,12 @@
 import assert from 'node:assert/strict'
 import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
 import { test } from 'node:test'
 import { acting } from '../../core/acting.ts'
 import { nanoUsdOf } from '../../core/money.ts'
+import type { CoreSource } from '../../core/program.ts'
+import { EMPTY_CONFIGURATION } from '../../core/store.ts'
 import { coreRows } from './core-rows.ts'
 import { ownedFile } from './program.ts'
 import { atEnd, openedRow, scratchDirectory, scratchStore } from './scratch.ts'
@@ -43,4 +46,28 @@ test('a key file is replaced whole, readable by its owner only, and survives an 
   writeFileSync(`${path}.new`, 'third')
   writeFileSync(path, '0'.repeat(readFileSync(path).length))
   assert.equal(file.read(), 'third')
+})
+
+test('no column of core’s append-only tables is left out of what is read of them', async (t) => {
+  const dataDir = scratchDirectory(t)
+  const store = await scratchStore(t, dataDir)
+  store.configuration.commit(EMPTY_CONFIGURATION, { actor: 'a', action: 'b', before: null, after: null })
+  store.directory.change({ actor: 'a', action: 'b' }, (edit) => edit.note('x', undefined, 'y'))
+  await store.ledger.append(openedRow(store.ledger.nextId()))
+  const rows = coreRows(dataDir)
+  atEnd(t, () => rows.close())
+  const columnsOf = (file: string, table: string): string[] => {
+    const db = new DatabaseSync(join(dataDir, file), { readOnly: true })
+    const columns = db.prepare('SELECT name FROM pragma_table_info(?)').all(table)
+    db.close()
+    return columns.map(({ name }) => String(name).replace(/_(\w)/g, (_, letter: string) => letter.toUpperCase()))
+  }
+  const left = (source: CoreSource, file: string, table: string): string[] => {
+    const [row = {}] = rows.after(source, 0, 1)
+    return columnsOf(file, table).filter((column) => !(column in row))
+  }
+  // The number is called `row`; a revision's whole configuration follows from its before and after.
+  assert.deepEqual(left('ledger', 'ledger.db', 'ledger'), ['seq'])
+  assert.deepEqual(left('revisions', 'stockyard.db', 'revisions'), ['id', 'configuration'])
+  assert.deepEqual(left('directory', 'stockyard.db', 'directory_changes'), ['id'])
 })

@@ -15,11 +15,11 @@ const AFTER = {
   directory: `SELECT id AS row, at, actor, action, object, before, after, context
     FROM directory_changes WHERE id > ? ORDER BY id LIMIT ?`,
   ledger: `SELECT seq AS row, kind, CAST(attempt AS TEXT) AS attempt, at, exchange, revision, principal, organization, team,
-      user, end_user AS endUser, model, upstream, provider, upstream_model AS upstreamModel, CAST(held AS TEXT) AS held,
+      user, end_user AS endUser, tags, model, upstream, provider, upstream_model AS upstreamModel, CAST(held AS TEXT) AS held,
       input, cache_read AS cacheRead, cache_write_5m AS cacheWrite5m, cache_write_1h AS cacheWrite1h, output, reasoning,
       image_input AS imageInput, image_output AS imageOutput, audio_input AS audioInput, audio_output AS audioOutput,
       calls, CAST(cost AS TEXT) AS cost, price_version AS priceVersion, usage_source AS usageSource, outcome, status,
-      reason, served_model AS servedModel, upstream_request_id AS upstreamRequestId, written_at AS writtenAt
+      reason, served_model AS servedModel, upstream_request_id AS upstreamRequestId, written_at AS writtenAt, service_tier AS serviceTier
     FROM ledger WHERE seq > ? ORDER BY seq LIMIT ?`,
 } as const satisfies Record<CoreSource, string>
 
