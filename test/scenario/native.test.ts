@@ -170,3 +170,44 @@ test('rankings in Jina’s and in Cohere’s shape', async (t) => {
   )
   assert.ok(cohere.json.meta.billed_units)
 })
+
+test('A84: what a module changes in answers, it changes in relayed ones: JSON and text; a stream is refused', async (t) => {
+  const masks = defineModule({
+    id: 'masks-of-this-test',
+    summary: 'Hides an address.',
+    layer: 'content',
+    default: 'enforce',
+    fault: 'closed',
+    settings: Type.Object({}, { additionalProperties: false }),
+    start: () => ({
+      stream: () => ({
+        push: (event) =>
+          event.type === 'text-delta' ? [{ ...event, text: event.text.replace(/\S+@\S+/, '[EMAIL]') }] : [event],
+      }),
+    }),
+  }) as unknown as Module
+  const gateway = await runGateway(t, { upstreams, extraModules: [masks] })
+  const hear = (fields: Record<string, string>) => {
+    const parts = Object.entries({ model: 'openai/gpt-4o-transcribe', ...fields }).map(
+      ([name, value]) => `--b\r\nContent-Disposition: form-data; name="${name}"\r\n\r\n${value}\r\n`,
+    )
+    const file = '--b\r\nContent-Disposition: form-data; name="file"; filename="a.wav"\r\n\r\nRIFF\r\n--b--\r\n'
+    const type = { 'content-type': 'multipart/form-data; boundary=b' }
+    return gateway.send('/v1/audio/transcriptions', parts.join('') + file, type)
+  }
+  const json = await hear({})
+  assert.match(json.json.text, /^heard [0-9a-f]+ from \[EMAIL\]$/)
+  assert.equal(json.json.usage.output_tokens, 20)
+  const text = await hear({ response_format: 'text' })
+  assert.match(text.text, /from \[EMAIL\]$/)
+  assert.match(text.headers['content-type'] ?? '', /^text\/plain/)
+  const stream = await hear({ stream: 'true' })
+  assert.equal(stream.status, 400)
+  assert.ok(!stream.text.includes('jane@'))
+  const picture = await gateway.send('/openai/v1/images/generations', {
+    model: 'gpt-image-1',
+    prompt: 'jane@example.com',
+  })
+  assert.equal(picture.json.data[0].revised_prompt, '[EMAIL]')
+  assert.ok(picture.json.data[0].b64_json.length > 10)
+})
