@@ -23,7 +23,7 @@ import { createAttempts } from './http/admin/attempts.ts'
 import { adminApi } from './http/admin/index.ts'
 import type { AdminStore } from './http/admin/route.ts'
 import { createSignIns } from './http/admin/sign-in.ts'
-import { STALL_MS } from './http/answer.ts'
+import { PING_MS, STALL_MS } from './http/answer.ts'
 import { type DataPlaneParts, dataPlane } from './http/data-plane.ts'
 import { createExplain } from './http/explain.ts'
 import { createMetrics, health, targetMetrics } from './http/health.ts'
@@ -55,6 +55,8 @@ export interface ServeOptions {
   readonly trustedProxies?: readonly string[]
   /** How long a client may take nothing of its answer; a minute unless told. */
   readonly stallMs?: number
+  /** Between the signs of life of a silent stream; a quarter of a minute unless told. */
+  readonly pingMs?: number
   /** One more is answered 503. */
   readonly maxConnections?: number
   readonly headersTimeoutMs?: number
@@ -202,6 +204,7 @@ async function start(options: ServeOptions, undo: (() => Promise<unknown>)[]): P
     nextId: ids,
     draining: () => draining,
     stallMs: options.stallMs ?? STALL_MS,
+    pingMs: options.pingMs ?? PING_MS,
     ports: {
       wire,
       dialects,

@@ -14,7 +14,7 @@ import type { JsonArrayEnvelope } from '../wire/json-array.ts'
 import { addModuleHeaders } from './allowance.ts'
 
 /** A stream's head and its first ping go out after this long without content, and a ping after each further one. */
-const PING_MS = 15_000
+export const PING_MS = 15_000
 /** After these nothing more is wanted on the connection. */
 const CLOSES: ReadonlySet<number> = new Set([408, 413, 426])
 const JOINED_BODY = 16 * 1024
@@ -165,11 +165,16 @@ export interface Pinger {
   heard(): void
   stop(): void
 }
-export function pinger(out: ServerResponse, ping: string, headNow: () => Record<string, string>): Pinger {
+export function pinger(
+  out: ServerResponse,
+  pingMs: number,
+  ping: string,
+  headNow: () => Record<string, string>,
+): Pinger {
   const timer = setInterval(() => {
     if (out.destroyed || out.writableEnded) return
     if (!out.headersSent) out.writeHead(200, headNow())
     if (!out.writableNeedDrain) out.write(ping)
-  }, PING_MS)
+  }, pingMs)
   return { heard: () => void timer.refresh(), stop: () => clearInterval(timer) }
 }

@@ -33,6 +33,7 @@ export interface DataPlaneParts {
   readonly draining: () => boolean
   /** How long a client may take nothing of its answer. */
   readonly stallMs: number
+  readonly pingMs: number
 }
 
 export function dataPlane(app: FastifyInstance, parts: DataPlaneParts): void {
@@ -149,7 +150,7 @@ function createDoor(parts: DataPlaneParts, dialect: Dialect): Door {
       x.received(received, upstream)
       if (!x.stream || relay || counting) return
       const type = envelope ? 'application/json' : client.streamType
-      ping = pinger(out, envelope ? ' ' : client.ping, () => head(x, client, snapshot, undefined, type))
+      ping = pinger(out, parts.pingMs, envelope ? ' ' : client.ping, () => head(x, client, snapshot, undefined, type))
     }
     try {
       if (parts.draining()) throw failure('shutting_down')

@@ -56,6 +56,7 @@ export interface RunningOptions {
   readonly batchesMs?: number
   readonly trustedProxies?: readonly string[]
   readonly stallMs?: number
+  readonly pingMs?: number
   readonly maxConnections?: number
   readonly headersTimeoutMs?: number
   readonly extraModules?: readonly Module[]
@@ -78,6 +79,7 @@ export async function runGateway(t: Pick<TestContext, 'after'>, options: Running
       environment: { STOCKYARD_ADMIN_KEY: adminKey, ...options.environment },
       ...(options.extraModules ? { extraModules: options.extraModules } : {}),
       ...(options.stallMs ? { stallMs: options.stallMs } : {}),
+      ...(options.pingMs ? { pingMs: options.pingMs } : {}),
       ...(options.maxConnections ? { maxConnections: options.maxConnections } : {}),
       ...(options.headersTimeoutMs ? { headersTimeoutMs: options.headersTimeoutMs } : {}),
       ...(options.trustedProxies ? { trustedProxies: options.trustedProxies } : {}),
