@@ -21,10 +21,14 @@ export async function explain(
 ): Promise<object> {
   const holds: Hold[] = []
   let refused: GatewayError | undefined
+  const say = (phase: string, decision: string, reason: string): void =>
+    void x.trace.push({ phase, module: '', decision, reason })
   try {
     x.principal = await phases.whoAsks(snapshot.pipeline, x, identify)
     if (snapshot.pipelineFor) x.pipeline = await snapshot.pipelineFor(x.principal)
+    say('authenticate', x.principal.kind, x.principal.id)
     x.plan = await planFor(x, snapshot, ports, true)
+    say('route', `found as ${x.plan.via}`, x.plan.targets.map(phases.describeTarget).join(', '))
     await phases.admit(x.pipeline ?? snapshot.pipeline, x, holds, (by) => {
       if (x.plan) x.plan = narrowed(x, x.plan, by, ports)
     })
