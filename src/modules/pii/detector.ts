@@ -18,6 +18,8 @@ export interface Detector {
   /** Looks only where a number, a code that begins with a letter, or either begins, with at least so many digits. */
   readonly at?: 'number' | 'code' | 'either'
   readonly digits?: number
+  /** Exactly so many digits in one piece begin it. */
+  readonly run?: number
   /** Where what the pattern matched really begins, for what is easiest to see by its middle; negative: it is none. */
   head?(text: string, at: number): number
   /** Whether it is one; or how many characters of it are. */
@@ -86,7 +88,7 @@ export class Subject {
 
 /** A detector as it is run: its pattern bound to where it begins. */
 export function search(detector: Detector): (subject: Subject, out: Found[]) => void {
-  const { needs, at, digits = 1, pattern } = detector
+  const { needs, at, digits = 1, run, pattern } = detector
   const here = at ? new RegExp(pattern.source, `${pattern.flags.replace('g', '')}y`) : new RegExp(pattern)
   return (subject, out) => {
     if (needs !== undefined && !subject.has(needs)) return
@@ -101,10 +103,11 @@ export function search(detector: Detector): (subject: Subject, out: Found[]) => 
       }
       return
     }
-    const { starts, digits: counts, letters } = subject.tokens
+    const { starts, digits: counts, runs, letters } = subject.tokens
     let past = 0
     for (let i = 0; i < starts.length; i++) {
       if ((counts[i] as number) < digits || (at !== 'either' && (at === 'code') !== letters[i])) continue
+      if (run !== undefined && runs[i] !== run) continue
       let start = starts[i] as number
       if (start < past) continue
       if (text.charCodeAt(start - 1) === 40) start--

@@ -7,6 +7,8 @@ export interface Tokens {
   readonly starts: readonly number[]
   /** How many digits follow each, through single separators. */
   readonly digits: readonly number[]
+  /** How many of them stand at the beginning without any separator. */
+  readonly runs: readonly number[]
   /** Whether a letter begins it. */
   readonly letters: readonly boolean[]
 }
@@ -24,6 +26,7 @@ export function tokensOf(text: string): Tokens {
   const starts: number[] = []
   const digits: number[] = []
   const letters: boolean[] = []
+  const runs: number[] = []
   const { length } = text
   for (let i = 0; i < length; ) {
     const code = text.charCodeAt(i)
@@ -45,10 +48,13 @@ export function tokensOf(text: string): Tokens {
       starts.push(i)
       digits.push(digitsFrom(text, i, letter))
       letters.push(letter)
+      let run = i
+      while (isDigit(text.charCodeAt(run))) run++
+      runs.push(run - i)
     }
     i = end
   }
-  return { starts, digits, letters }
+  return { starts, digits, runs, letters }
 }
 
 function digitsFrom(text: string, start: number, lettersToo: boolean): number {

@@ -13,6 +13,8 @@ export interface NationalId {
   readonly pattern: RegExp
   /** How many digits it has at least; eight unless told. */
   readonly digits?: number
+  /** Exactly so many digits in one piece begin it. */
+  readonly run?: number
   /** Throws or says no: both mean that it is none. */
   readonly valid: (text: string) => boolean
   readonly words: readonly string[]
@@ -26,6 +28,7 @@ export function nationalId({
   at,
   pattern,
   digits = 8,
+  run,
   valid,
   words: before,
   telling,
@@ -36,6 +39,7 @@ export function nationalId({
     pattern,
     at,
     digits,
+    ...(run === undefined ? {} : { run }),
     check(found) {
       try {
         return valid(found)

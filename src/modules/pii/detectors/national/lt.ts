@@ -5,6 +5,7 @@ export const ltPersonalCode = nationalId({
   entity: 'LT_PERSONAL_CODE',
   country: 'LT',
   at: 'number',
+  run: 11,
   pattern: /(?<![\w-])[1-8]\d{10}(?![\w-])/g,
   valid: checked('LT', 'asmens'),
   words: ['asmens kodas', 'asmens kodo'],
