@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { type Answer, type Running, runGateway } from '../running/index.ts'
-import { type Told, toldIn } from '../streams/index.ts'
+import { assertStream, type Told, toldIn } from '../streams/index.ts'
 import { signatureOf } from '../upstream/reply.ts'
 
 const upstreams = { anthropic: 'anthropic', gemini: 'gemini' }
@@ -165,6 +165,13 @@ const gemini = (): Agent => {
 }
 const AGENTS: Readonly<Record<string, () => Agent>> = { chat, responses, anthropic, gemini }
 
+const SPEAKS: Readonly<Record<string, string>> = {
+  '/v1/chat/completions': 'openai-chat',
+  '/v1/responses': 'openai-responses',
+  '/v1/messages': 'anthropic-messages',
+  '/v1beta': 'gemini-generate',
+}
+
 /** Three turns; the bodies that the upstream got. */
 async function turns(gateway: Running, agent: Agent, model: string, stream: boolean): Promise<any[]> {
   const before = gateway.upstream.ledger.rows.length
@@ -173,6 +180,7 @@ async function turns(gateway: Running, agent: Agent, model: string, stream: bool
     const [path, body] = agent.body(model, stream)
     const answer = await gateway.send(path, body)
     assert.equal(answer.status, 200, answer.text)
+    if (stream) assertStream(SPEAKS[path.replace(/^\/v1beta.*/, '/v1beta')] ?? '', answer.text)
     const calls = agent.take(answer, stream)
     assert.deepEqual(
       calls.map(({ name }) => name),
