@@ -39,6 +39,8 @@ export interface Principal {
   readonly permissions?: readonly Permission[]
   /** Which names it may ask for; absent: all. */
   mayAsk?(model: string): boolean
+  /** Which upstreams may be called for it; absent: all. */
+  mayCall?(upstream: string): boolean
 }
 
 /** What has to be seen of a request to tell who sent it. */
@@ -49,8 +51,6 @@ export interface Caller {
   readonly path: string
   /** What is asked for; absent where anybody who is known may ask: the list of models. */
   readonly operation?: string
-  /** Only for callers to whom this operation was given by name: a vendor's own API, stored objects. */
-  readonly granted?: boolean
   readonly model?: string
   readonly trace: Decision[]
 }

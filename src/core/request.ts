@@ -12,6 +12,8 @@ export interface JsonObject {
 export type Operation = 'chat' | 'completion' | 'embeddings' | 'rerank' | RelayOperation
 /** Work that is only relayed. `objects` is what is kept at an upstream, `native` any other path of a vendor's own API. */
 export type RelayOperation = 'images' | 'audio' | 'moderation' | 'compaction' | 'objects' | 'native'
+/** What nobody is given who was not given it by name. */
+export const GRANTED: readonly string[] = ['objects', 'native'] satisfies RelayOperation[]
 
 /** Fields of one vendor that have no common word, under that vendor's dialect id: only that dialect reads them back. */
 export type Rest = Readonly<Record<string, JsonObject>>

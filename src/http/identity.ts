@@ -60,11 +60,7 @@ export interface Identity {
   /** The address that a request comes from, as far as trusted proxies say. */
   readonly peerOf: PeerOf
   /** Who sends this, for doors that make no exchange of it: the modules' answer, else core's own. */
-  ask(
-    request: IncomingMessage,
-    snapshot: Snapshot,
-    what?: Pick<Caller, 'operation' | 'model' | 'granted'>,
-  ): Promise<Principal>
+  ask(request: IncomingMessage, snapshot: Snapshot, what?: Pick<Caller, 'operation' | 'model'>): Promise<Principal>
   /** Throws a 401 for anybody it does not know. With a doubt being on this machine is not enough, and the doubt is the answer. */
   identify(request: IncomingMessage, doubt?: Refusal): Awaitable<Principal>
   isAdmin(key: string | undefined): boolean

@@ -191,7 +191,7 @@ test('the client’s secret is shown nowhere; without a provider the routes say 
   const rows = gateway.served.gateway.store.directory.changes(0, 1_000)
   assert.doesNotMatch(JSON.stringify(rows), /secret-of-the-client/)
   await gateway.admin('PUT', 'sign-in', { issuer: 'http://127.0.0.1:9', clientId: 'x', roles: [] })
-  assert.equal((await browser().get(start)).statusCode, 403)
+  assert.equal((await browser().get(start)).statusCode, 502)
   await assert.rejects(
     gateway.admin('PUT', 'sign-in', { issuer: 'http://login.example', clientId: 'x', roles: [] }),
     /https/,

@@ -171,6 +171,32 @@ function slow(gateway: Running, key: string) {
   return { begun, text, leave: () => request.destroy() }
 }
 
+test('stored objects and a vendor’s own API are for keys that were given them by name', async (t) => {
+  const gateway = await withKeys(t)
+  const plain = await gateway.admin('POST', 'keys', {})
+  const given = await gateway.admin('POST', 'keys', { endpoints: ['objects', 'native'], models: [MODEL] })
+  const files = (key: string) => exchange(`${gateway.url}/v1/files`, 'GET', undefined, bearer(key))
+  const native = (key: string, model = MODEL) => gateway.send('/openai/new-things', { model }, bearer(key))
+  for (const answer of [await files(plain.key), await native(plain.key)]) {
+    assert.equal(answer.status, 403, answer.text)
+    assert.match(answer.text, /key_endpoint_not_allowed/)
+  }
+  const listed = await files(given.key)
+  assert.ok(listed.status !== 403, listed.text)
+  assert.notEqual((await native(given.key)).status, 403)
+  assert.equal((await native(given.key, 'gpt-4.1')).status, 403, 'a model that is not for this key')
+})
+
+test('what a client would like tried besides stays within what its key may use', async (t) => {
+  const gateway = await withKeys(t)
+  const { key } = await gateway.admin('POST', 'keys', { models: ['second/*', 'openai/*'], upstreams: ['second'] })
+  const wished = async (models: string[]) => gateway.chat('second/broken+status=503', 'hello', { models }, bearer(key))
+  assert.notEqual((await wished([`openai/${MODEL}`])).status, 200, 'an upstream that is not for this key')
+  assert.notEqual((await wished([MODEL])).status, 200, 'a model that is not for this key')
+  assert.equal(gateway.upstream.ledger.rows.filter(({ model }) => model === MODEL).length, 0)
+  assert.equal((await wished([`second/${MODEL}`])).status, 200)
+})
+
 test('without the module keys mean nothing; it is switched on and off under traffic in one process', async (t) => {
   const gateway = await runGateway(t, models)
   const made = await gateway.admin('POST', 'keys', { name: 'made while the module is off' })

@@ -157,6 +157,7 @@ function wished(x: Exchange, plan: Plan, wishes: Wishes | undefined, say: Say): 
       continue
     }
     for (const target of x.names.resolve(model).targets) {
+      if (x.principal?.mayCall && !x.principal.mayCall(target.upstream.id)) continue
       if (!target.fallback && !plan.targets.includes(target)) found.push({ ...target, fallback: 'general' })
     }
   }

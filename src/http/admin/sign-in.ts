@@ -122,9 +122,15 @@ function refused(error: unknown): never {
   throw failure('permission_denied', { problem: `The identity provider let nobody in (${said.slice(0, 300)}).` }, error)
 }
 
+/** It could not be asked who it is: that says nothing of whoever wants to sign in. */
+function away(error: unknown): never {
+  const { message } = error as Error
+  throw failure('upstream_unreachable', { upstream: 'identity provider', problem: message.slice(0, 300) }, error)
+}
+
 async function begin(context: AdminContext, call: CoreCall): Promise<void> {
   const settings = configured(context)
-  const provider = await providerOf(context, settings).catch(refused)
+  const provider = await providerOf(context, settings).catch(away)
   const { begun } = context.signIns
   const now = context.now()
   for (const [state, { until }] of begun) if (until <= now || begun.size >= MOST_BEGUN) begun.delete(state)
@@ -156,7 +162,7 @@ async function comeBack(context: AdminContext, call: CoreCall): Promise<void> {
     throw failure('permission_denied', { problem: 'This sign-in was not begun here, or too long ago. Begin again.' })
   }
   begun.delete(state)
-  const provider = await providerOf(context, settings).catch(refused)
+  const provider = await providerOf(context, settings).catch(away)
   const query = new URLSearchParams(call.query as Record<string, string>)
   const claims = await oidc
     .authorizationCodeGrant(provider, new URL(`${originOf(settings, call)}${CALLBACK}?${query}`), {

@@ -11,7 +11,6 @@ export interface Access {
   readonly principal: Principal
   /** What was blocked, as a sentence's subject. */
   readonly blocked: string | undefined
-  readonly upstreams: ((id: string) => boolean) | undefined
   readonly endpoints: ((name: string) => boolean) | undefined
   readonly addresses: readonly AddressList[]
 }
@@ -29,6 +28,7 @@ export function accessOf(kind: 'key' | 'token', own: Member & Place, rows: Rows,
   const lists = (name: 'models' | 'upstreams' | 'endpoints') => passesAll(levels.map((level) => level[name]))
   const tags = [...new Set(levels.flatMap((level) => level.tags ?? []))].sort()
   const mayAsk = lists('models')
+  const mayCall = lists('upstreams')
   return {
     principal: {
       kind,
@@ -43,10 +43,10 @@ export function accessOf(kind: 'key' | 'token', own: Member & Place, rows: Rows,
         above.flatMap(({ row }) => (row?.permissions ? [row.permissions] : [])),
       ),
       ...(mayAsk ? { mayAsk } : {}),
+      ...(mayCall ? { mayCall } : {}),
     },
     // A place that is gone is as good as blocked: what it would have forbidden is not known any more.
     blocked: own.blocked ? 'this key' : above.find(({ row }) => !row || row.blocked)?.name,
-    upstreams: lists('upstreams'),
     endpoints: lists('endpoints'),
     addresses: levels.flatMap(({ ipRanges }) => (ipRanges ? [addressList(ipRanges)] : [])),
   }

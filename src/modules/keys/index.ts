@@ -5,9 +5,10 @@
 import { type Static, Type } from 'typebox'
 import type { Key } from '../../core/directory.ts'
 import type { ErrorDetails } from '../../core/errors.ts'
-import type { Caller, Plan, Principal } from '../../core/exchange.ts'
+import type { Caller, Exchange, Plan, Principal } from '../../core/exchange.ts'
 import { sentKey } from '../../core/keys.ts'
 import { defineModule, type Host } from '../../core/module.ts'
+import { GRANTED } from '../../core/request.ts'
 import { type Access, accessOf } from './access.ts'
 import { errors } from './errors.ts'
 import { createTokens, looksLikeToken, tokenSettings } from './tokens.ts'
@@ -91,13 +92,14 @@ export default defineModule({
     }
 
     /** The model is known only with the body, upstreams only once there is a plan. */
-    function route(x: { readonly principal?: Principal; readonly model: string }, plan: Plan): Plan {
+    function route(x: Pick<Exchange, 'principal' | 'model' | 'operation'>, plan: Plan): Plan {
       const access = x.principal && accesses.get(x.principal)
       if (!access) return plan
-      checkModel(host, access, x.model)
-      const { upstreams } = access
-      if (!upstreams || plan.targets.length === 0) return plan
-      const targets = plan.targets.filter(({ upstream }) => upstreams(upstream.id))
+      // What is stored names no model.
+      if (x.model !== '' || x.operation !== 'objects') checkModel(host, access, x.model)
+      const { mayCall } = access.principal
+      if (!mayCall || plan.targets.length === 0) return plan
+      const targets = plan.targets.filter(({ upstream }) => mayCall(upstream.id))
       if (targets.length === plan.targets.length) return plan
       if (targets.length === 0) {
         const asked = [...new Set(plan.targets.map(({ upstream }) => `"${upstream.id}"`))].join(', ')
@@ -125,7 +127,7 @@ function checkUse(host: Host, access: Access, x: Caller): void {
   const refuse = (code: string, details: ErrorDetails) => host.refuse(code, { key: principal.id, ...details })
   if (!addresses.every((list) => list.has(x.peer))) refuse('key_address_not_allowed', { address: x.peer })
   const { operation, model } = x
-  if (operation !== undefined && !(endpoints ? endpoints(operation) : !x.granted)) {
+  if (operation !== undefined && !(endpoints ? endpoints(operation) : !GRANTED.includes(operation))) {
     refuse('key_endpoint_not_allowed', { endpoint: operation })
   }
   if (model) checkModel(host, access, model)

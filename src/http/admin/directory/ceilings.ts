@@ -1,6 +1,7 @@
 /** A child never exceeds its parent: what is written for a key must lie within what everything above it allows. */
 import type { Allowances, Directory, Key, Member, Permission } from '../../../core/directory.ts'
 import { isWithin } from '../../../core/patterns.ts'
+import { GRANTED } from '../../../core/request.ts'
 import { forbidden } from './rows.ts'
 
 type Place = Pick<Key, 'organization' | 'team' | 'user'>
@@ -12,9 +13,6 @@ export function parentsOf(directory: Pick<Directory, 'get'>, { organization, tea
     user === undefined ? undefined : directory.get('user', user),
   ].filter((row) => row !== undefined)
 }
-
-/** Operations that are given to everybody who is not restricted; others must be given by name. */
-const ORDINARY = ['chat', 'completion', 'embeddings', 'rerank']
 
 /**
  * Throws `permission_denied` naming what goes too far. Who does not manage the place gives nothing that is not already there:
@@ -38,6 +36,8 @@ export function checkCeilings(
   }
   if (manages || draft.endpoints === undefined) return
   const above = parents.flatMap((parent) => parent.endpoints ?? [])
-  const over = draft.endpoints.find((name) => !ORDINARY.includes(name) && !isWithin([name], above))
+  const over = draft.endpoints.find(
+    (name) => (name.includes('*') || GRANTED.includes(name)) && !isWithin([name], above),
+  )
   if (over !== undefined) forbidden(`endpoints: "${over}" is not yours to give.`)
 }
