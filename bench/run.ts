@@ -67,6 +67,7 @@ const wanted = (options.only?.split(',') ?? [
   'bodies',
   'translated',
   'audit',
+  'gateway',
   'portkey',
 ]) as TargetId[]
 for (const id of wanted) if (!Object.hasOwn(LABELS, id)) throw new Error(`--only ${id}: one of ${Object.keys(LABELS)}`)

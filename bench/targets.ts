@@ -1,5 +1,5 @@
 /**
- * What is measured side by side: the upstream itself, the raw floor, Stockyard in three states, and Portkey. Each starts
+ * What is measured side by side: the upstream itself, the raw floor, Stockyard in several states, and Portkey. Each starts
  * as a process of its own with the same flags, pinned to the same core, and is asked for chat completions by the same
  * bytes.
  */
@@ -11,7 +11,7 @@ import { join } from 'node:path'
 import { GATEWAY_CORE, pinned, RIG_CORE } from './machine.ts'
 import { ANTHROPIC_MODEL, CHAT_PATH, MODEL, requestBodies } from './workloads.ts'
 
-export type TargetId = 'direct' | 'raw' | 'off' | 'default' | 'bodies' | 'translated' | 'audit' | 'portkey'
+export type TargetId = 'direct' | 'raw' | 'off' | 'default' | 'bodies' | 'translated' | 'audit' | 'gateway' | 'portkey'
 
 export interface Target {
   readonly id: TargetId
@@ -32,6 +32,7 @@ export const LABELS: Readonly<Record<TargetId, string>> = {
   bodies: 'with bodies',
   translated: 'to Anthropic',
   audit: 'with audit',
+  gateway: 'full gateway',
   portkey: 'Portkey',
 }
 
@@ -125,7 +126,7 @@ async function startRaw(upstreamPort: number): Promise<Target> {
 }
 
 async function startStockyard(
-  id: 'off' | 'default' | 'bodies' | 'translated' | 'audit',
+  id: 'off' | 'default' | 'bodies' | 'translated' | 'audit' | 'gateway',
   upstreamPort: number,
 ): Promise<Target> {
   const dataDir = mkdtempSync(join(tmpdir(), 'stockyard-bench-'))
@@ -166,11 +167,34 @@ async function startStockyard(
   }
   if (id === 'bodies') await admin('PUT', 'modules/logs', { settings: { bodies: true } })
   if (id === 'audit') await admin('PUT', 'modules/audit', { mode: 'enforce', settings: { level: 'metadata' } })
+  const headers = id === 'gateway' ? await asGateway(admin) : {}
   const stop = async (): Promise<void> => {
     await stopped(child)
     rmSync(dataDir, { recursive: true, force: true })
   }
-  return { id, port, pid: child.pid, headers: {}, coldStartMs, stop }
+  return { id, port, pid: child.pid, headers, coldStartMs, stop }
+}
+
+/** Keys, rate limits on four scopes, budgets on four scopes; the ledger and logs without bodies are on anyway. */
+async function asGateway(admin: (method: string, path: string, body?: object) => Promise<unknown>) {
+  await admin('POST', 'organizations', { id: 'bench' })
+  await admin('POST', 'teams', { id: 'team', organization: 'bench' })
+  await admin('POST', 'users', {
+    id: 'service',
+    kind: 'service',
+    memberships: [{ organization: 'bench', team: 'team', role: 'member' }],
+  })
+  const made = (await admin('POST', 'keys', { organization: 'bench', team: 'team', user: 'service' })) as {
+    id: string
+    key: string
+  }
+  const scopes = [{ organization: 'bench' }, { team: 'team' }, { user: 'service' }, { key: made.id }]
+  for (const scope of scopes) {
+    await admin('POST', 'limits', { scope, counts: 'tokens', per: 'minute', amount: 1_000_000_000_000 })
+    await admin('POST', 'budgets', { scope, amountUsd: '1000000', window: { kind: 'calendar', unit: 'month' } })
+  }
+  for (const id of ['keys', 'rate-limits', 'budgets']) await admin('PUT', `modules/${id}`, { mode: 'enforce' })
+  return { authorization: `Bearer ${made.key}` }
 }
 
 /** Installs what bench/package.json names, when it is not there. Answers why it could not, if so. */
