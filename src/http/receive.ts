@@ -41,9 +41,20 @@ export function wantJson(request: IncomingMessage): void {
 /** Hands over the whole body. Rejects with `request_too_large` as soon as that is certain, and with what `whole` throws. */
 export function collect(request: IncomingMessage, limit: number, whole: (body: Buffer) => void): Promise<void> {
   const { promise, resolve, reject } = Promise.withResolvers<void>()
+  // What came is let go of, and so is the rest: an end that is still to come must not be taken for that of a good body.
   const tooLarge = (): void => {
     request.off('data', take)
+    request.off('end', ended)
+    pieces.length = 0
     reject(failure('request_too_large', { limit }))
+  }
+  const ended = (): void => {
+    try {
+      whole(pieces.length === 1 ? (pieces[0] as Buffer) : Buffer.concat(pieces, bytes))
+      resolve()
+    } catch (error) {
+      reject(error)
+    }
   }
   const pieces: Buffer[] = []
   let bytes = 0
@@ -55,14 +66,7 @@ export function collect(request: IncomingMessage, limit: number, whole: (body: B
   if (Number(request.headers['content-length'] ?? 0) > limit) tooLarge()
   else {
     request.on('data', take)
-    request.on('end', () => {
-      try {
-        whole(pieces.length === 1 ? (pieces[0] as Buffer) : Buffer.concat(pieces, bytes))
-        resolve()
-      } catch (error) {
-        reject(error)
-      }
-    })
+    request.on('end', ended)
     const left = (): void => {
       if (!request.complete) reject(failure('client_closed'))
     }
