@@ -18,6 +18,7 @@ import { type Pipeline, record } from './core/pipeline.ts'
 import { createSettlement } from './core/settlement.ts'
 import type { Snapshot } from './core/snapshot.ts'
 import { createThoughts } from './core/thoughts.ts'
+import { type RunningExchange, Underway } from './core/underway.ts'
 import { dialects as dialectList } from './dialects/index.ts'
 import { createAttempts } from './http/admin/attempts.ts'
 import { adminApi } from './http/admin/index.ts'
@@ -174,7 +175,7 @@ async function start(options: ServeOptions, undo: (() => Promise<unknown>)[]): P
     (hook, error) => say.warn('a record was dropped', { hook, error: String(error) }),
     count,
   )
-  const running = new Map<AbortController, Exchange>()
+  const running = new Underway<RunningExchange>()
   const bodyLimitBytes = options.bodyLimitBytes ?? BODY_LIMIT
   const app = createServer({
     bodyLimitBytes,
@@ -231,11 +232,11 @@ async function start(options: ServeOptions, undo: (() => Promise<unknown>)[]): P
   health(app, { gateway, identity, registry, draining: () => draining, port: () => port, trouble })
   const cut = (of: (principal: Principal) => boolean): number => {
     let ended = 0
-    for (const [controller, x] of running) {
-      if (!x?.principal || !of(x.principal)) continue
+    running.each(({ controller, x }) => {
+      if (!x.principal || !of(x.principal)) return
       controller.abort(failure('revoked'))
       ended++
-    }
+    })
     return ended
   }
   adminApi(
@@ -272,7 +273,7 @@ async function start(options: ServeOptions, undo: (() => Promise<unknown>)[]): P
     const closed = app.close()
     const deadline = performance.now() + graceMs
     while (running.size > 0 && performance.now() < deadline) await new Promise((resolve) => setTimeout(resolve, 20))
-    for (const controller of running.keys()) controller.abort(failure('shutting_down'))
+    running.each(({ controller }) => controller.abort(failure('shutting_down')))
     while (running.size > 0 && performance.now() < deadline + 5_000)
       await new Promise((resolve) => setTimeout(resolve, 20))
     app.server.closeAllConnections()

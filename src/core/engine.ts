@@ -22,6 +22,7 @@ import { wishesOf } from './routing/wishes.ts'
 import type { Snapshot } from './snapshot.ts'
 import type { Ledger } from './store.ts'
 import { type TryPorts, tryEach } from './tries.ts'
+import type { RunningExchange, Underway } from './underway.ts'
 import { addUsage, NO_USAGE, type Usage } from './usage.ts'
 
 export interface EnginePorts extends AttemptPorts, DeliveryPorts {
@@ -29,7 +30,7 @@ export interface EnginePorts extends AttemptPorts, DeliveryPorts {
   readonly pins: Pins
   readonly counter: TokenCounter
   /** Copies that run in the background, so that a stop can end them. */
-  readonly background: Map<AbortController, Exchange>
+  readonly background: Underway<RunningExchange>
   over(x: Exchange, snapshot: Snapshot): void
   fault(what: string, error: unknown): void
 }

@@ -56,10 +56,11 @@ export function mirror(
     keepReplyBytes: 0,
     replyBody: [],
   }
-  ports.background.set(controller, shadow)
+  const running = { x: shadow, controller, place: -1 }
+  ports.background.add(running)
   const leave = snapshot.enter()
   void carried(shadow, new Books(shadow, books), ports).finally(() => {
-    ports.background.delete(controller)
+    ports.background.delete(running)
     leave()
   })
 }

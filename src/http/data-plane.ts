@@ -10,8 +10,8 @@ import { asGatewayError } from '../core/deliver.ts'
 import type { ClientSide, Dialect } from '../core/dialect.ts'
 import { type EnginePorts, run } from '../core/engine.ts'
 import { failure, type Refusal } from '../core/errors.ts'
-import type { Exchange } from '../core/exchange.ts'
 import type { Gateway } from '../core/gateway.ts'
+import type { RunningExchange, Underway } from '../core/underway.ts'
 import { parseJsonObject } from '../wire/json.ts'
 import { JsonArrayEnvelope } from '../wire/json-array.ts'
 import { head, type Pinger, pinger, write, writeError, writeJson } from './answer.ts'
@@ -28,7 +28,7 @@ export interface DataPlaneParts {
   readonly ports: EnginePorts
   readonly bodyLimitBytes: number
   /** Every exchange that is running, so that a stop can wait for them or end them. */
-  readonly running: Map<AbortController, Exchange>
+  readonly running: Underway<RunningExchange>
   nextId(): string
   readonly draining: () => boolean
   /** How long a client may take nothing of its answer. */
@@ -131,15 +131,16 @@ function createDoor(parts: DataPlaneParts, dialect: Dialect): Door {
     const leave = snapshot.enter()
     const controller = new AbortController()
     const { signal } = controller
-    // A stop waits until the last byte is handed over, not only written.
-    out.once('close', () => {
-      if (!out.writableFinished) controller.abort()
-      parts.running.delete(controller)
-    })
     const arrivedAt = parts.ports.now()
     const peer = parts.identity.peerOf(request)
     const x = new Arrival({ id: parts.nextId(), arrivedAt, request, peer, dialect, snapshot, signal })
-    parts.running.set(controller, x)
+    const running = { x, controller, place: -1 }
+    parts.running.add(running)
+    // A stop waits until the last byte is handed over, not only written.
+    out.once('close', () => {
+      if (!out.writableFinished) controller.abort()
+      parts.running.delete(running)
+    })
     const envelope = address?.array ? new JsonArrayEnvelope() : undefined
     let ping: Pinger | undefined
     const whole = (body: Buffer): void => {

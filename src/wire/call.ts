@@ -56,6 +56,7 @@ export class Call implements IncomingReply, Watched, Exchanging, AsyncIterableIt
   /** The body's codings as the server names them; empty if there are none. */
   encoding = ''
   dueAt = 0
+  place = -1
 
   readonly #call: OutgoingCall
   readonly #request: Outgoing

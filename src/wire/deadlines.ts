@@ -2,17 +2,18 @@
  * One clock for all running calls. A call has several time limits and they move with every byte, so a timer each would
  * cost more than the work it guards; instead a sweep looks at plain numbers, and stops when nothing runs.
  */
+import { type Member, Underway } from '../core/underway.ts'
 
 const SWEEP_MS = 20
 
-export interface Watched {
+export interface Watched extends Member {
   /** On the clock of performance.now(); Infinity: never. */
   dueAt: number
   expire(now: number): void
 }
 
 export class Deadlines {
-  readonly #watched = new Set<Watched>()
+  readonly #watched = new Underway<Watched>()
   #timer: NodeJS.Timeout | undefined
   /** performance.now(), at most a sweep old while anything is watched: good enough for limits that move all the time. */
   now = 0
@@ -37,6 +38,8 @@ export class Deadlines {
     }
     const now = performance.now()
     this.now = now
-    for (const call of this.#watched) if (now >= call.dueAt) call.expire(now)
+    this.#watched.each((call) => {
+      if (now >= call.dueAt) call.expire(now)
+    })
   }
 }
