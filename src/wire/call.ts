@@ -55,7 +55,6 @@ export class Call implements IncomingReply, Watched, Exchanging, AsyncIterableIt
   headers: Readonly<Record<string, string>> = {}
   /** The body's codings as the server names them; empty if there are none. */
   encoding = ''
-  dueAt = 0
   place = -1
 
   readonly #call: OutgoingCall
@@ -64,6 +63,8 @@ export class Call implements IncomingReply, Watched, Exchanging, AsyncIterableIt
   readonly #lane: Lane
   readonly #deadlines: Deadlines
   readonly #totalAt: number
+  /** On the clock of performance.now(). */
+  #dueAt = 0
 
   #connection: Connection
   #stage: Stage = 'connect'
@@ -105,7 +106,6 @@ export class Call implements IncomingReply, Watched, Exchanging, AsyncIterableIt
       this.#answered = resolve
       this.#refused = reject
       this.#deadlines.watch(this)
-      this.#call.signal.addEventListener('abort', this)
       this.#dispatch()
     })
   }
@@ -117,7 +117,7 @@ export class Call implements IncomingReply, Watched, Exchanging, AsyncIterableIt
   }
 
   #limit(stageDueAt: number): void {
-    this.dueAt = Math.min(stageDueAt, this.#totalAt)
+    this.#dueAt = Math.min(stageDueAt, this.#totalAt)
   }
 
   // What the connection reports.
@@ -172,7 +172,7 @@ export class Call implements IncomingReply, Watched, Exchanging, AsyncIterableIt
       this.#paused = true
       this.#connection.pause()
       // Who is not read cannot be idle.
-      this.dueAt = this.#totalAt
+      this.#dueAt = this.#totalAt
     }
   }
 
@@ -227,13 +227,14 @@ export class Call implements IncomingReply, Watched, Exchanging, AsyncIterableIt
 
   // What ends a call from this side.
 
-  handleEvent(): void {
-    this.#queue = []
-    this.#fail(leftBy(this.#call.signal))
-  }
-
-  expire(now: number): void {
-    const { streamed, timeouts, upstream } = this.#call
+  look(now: number): void {
+    const { streamed, timeouts, upstream, signal } = this.#call
+    if (signal.aborted && !this.#discarding) {
+      this.#queue = []
+      this.#fail(leftBy(signal))
+      return
+    }
+    if (now < this.#dueAt) return
     const late = (what: string, timeoutMs: number): void =>
       this.#fail(failure('upstream_timeout', { upstream, what, timeoutMs }))
     if (now >= this.#totalAt) late('complete answer', timeouts.totalMs)
@@ -258,7 +259,6 @@ export class Call implements IncomingReply, Watched, Exchanging, AsyncIterableIt
   #leave(): void {
     this.#over = true
     this.#deadlines.unwatch(this)
-    this.#call.signal.removeEventListener('abort', this)
   }
 
   // What the reader of the reply does.
@@ -314,9 +314,8 @@ export class Call implements IncomingReply, Watched, Exchanging, AsyncIterableIt
     this.#queued = 0
     this.#waiter?.resolve(DONE)
     this.#waiter = undefined
-    this.#call.signal.removeEventListener('abort', this)
     if (this.#paused) this.#resume()
-    this.dueAt = performance.now() + DISCARD_MS
+    this.#dueAt = performance.now() + DISCARD_MS
   }
 
   #resume(): void {

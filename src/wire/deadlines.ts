@@ -1,15 +1,15 @@
 /**
  * One clock for all running calls. A call has several time limits and they move with every byte, so a timer each would
- * cost more than the work it guards; instead a sweep looks at plain numbers, and stops when nothing runs.
+ * cost more than the work it guards; instead a sweep has each look at plain numbers, and stops when nothing runs. It also
+ * notices whoever left: a listener on each call's signal would keep finished calls in memory until a full collection.
  */
 import { type Member, Underway } from '../core/underway.ts'
 
 const SWEEP_MS = 20
 
 export interface Watched extends Member {
-  /** On the clock of performance.now(); Infinity: never. */
-  dueAt: number
-  expire(now: number): void
+  /** Ends it if it must not go on. `now` is on the clock of performance.now(). */
+  look(now: number): void
 }
 
 export class Deadlines {
@@ -38,8 +38,6 @@ export class Deadlines {
     }
     const now = performance.now()
     this.now = now
-    this.#watched.each((call) => {
-      if (now >= call.dueAt) call.expire(now)
-    })
+    this.#watched.each((call) => call.look(now))
   }
 }
