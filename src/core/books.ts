@@ -54,6 +54,7 @@ export class Books {
       target,
       credential,
       ...(key ? { key: key.health } : {}),
+      seat,
       startedAt: at,
       held: worstCase(this.#x, target, at) ?? ZERO,
     }

@@ -12,9 +12,10 @@ export function classify(status: number, complaint: UpstreamComplaint): ErrorCod
   if (/insufficient_quota|billing|credit balance|exceeded your current quota|payment required/.test(words)) {
     return 'upstream_quota'
   }
-  // Some say it with a 403, and no key is to blame for it.
-  if (status === 403 && /model_not_found|does not have access to (?:the )?model/.test(words)) {
-    return 'upstream_model_missing'
+  if (status === 403) {
+    // What is asked for is forbidden, and nothing is wrong with the key: else any caller could take it out for all others.
+    if (NOT_THIS_MODEL.test(words)) return 'upstream_model_missing'
+    if (FILTERED.test(words) && !/account|organi[sz]ation|api key/.test(words)) return 'upstream_rejected'
   }
   switch (status) {
     case 401:
@@ -39,6 +40,8 @@ export function classify(status: number, complaint: UpstreamComplaint): ErrorCod
   return status >= 500 || status < 300 ? 'upstream_error' : 'upstream_rejected'
 }
 
+const NOT_THIS_MODEL =
+  /model_not_found|model_permission|(?:no|not have|lacks?|without) (?:access|permission).{0,40}\bmodel|\bmodel\b.{0,80}(?:access denied|not allowed|is blocked|not have access)/
 const TOO_LONG =
   /context_length_exceeded|context[ _]length|context window|maximum context|(?:prompt|input|request) (?:is|was) too long|too many (?:input )?tokens|token count.{0,40}exceeds|must be <= \d+ tokens|exceeds? the (?:maximum|max|model'?s).{0,40}tokens/
 const FILTERED =

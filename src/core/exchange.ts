@@ -174,6 +174,8 @@ export interface Attempt {
   readonly credential: string | undefined
   /** How the key that was used is doing; absent: none, or the caller's own. */
   readonly key?: KeyHealth
+  /** What it is known by to the circuits that let it through: only the call that is their probe may close them. */
+  readonly seat: object
   /** Milliseconds since 1970. */
   readonly startedAt: number
   held: NanoUsd

@@ -118,7 +118,9 @@ export async function createGateway(parts: GatewayParts): Promise<Gateway> {
   const keys = createKeyring(store)
   const loaded = store.configuration.load()
   let changing: Promise<unknown> = Promise.resolve()
-  const health = createHealthBook()
+  const health = createHealthBook((upstream, credential, reason) =>
+    parts.log.warn('a key is left alone', { upstream, credential, reason }),
+  )
 
   function hostFor(module: Module, mode: Mode, stops: (() => void)[]): Host {
     const name = mode === 'observe' ? `${module.id}:observe` : module.id

@@ -10,7 +10,7 @@ import { isRoomier } from './routing/filters.ts'
 import type { Pins } from './routing/health.ts'
 import { hedged, type Start } from './routing/hedge.ts'
 import { enter, isUsable, keyFor, recoveryOf } from './routing/pool.ts'
-import { letGo } from './routing/verdict.ts'
+import { lacksModel, letGo } from './routing/verdict.ts'
 
 /** A target, the key to use there, and how long it may take: what one call needs to know. */
 export interface Seat {
@@ -107,7 +107,7 @@ async function tryTarget(
       if (x.affinity) ports.pins.set(x.affinity.name, describeTarget(target), ports.now() + x.affinity.ttlMs)
       return reply
     } catch (error) {
-      if (!seat.taken) letGo(target, seat.key?.health)
+      if (!seat.taken) letGo(target, seat.key?.health, seat)
       known = ports.known(error)
     }
     note(x, target, 'failed', known.message)
@@ -124,7 +124,8 @@ async function tryTarget(
     }
     if (known.kind.retry === 'never') throw known
     if (progress.made >= retry.attempts) return undefined
-    if (seat.key && !x.owned?.length && KEY_ERRORS.has(known.code) && target.upstream.credentials.length > 1) {
+    const isKeys = KEY_ERRORS.has(known.code) || lacksModel(known)
+    if (seat.key && !x.owned?.length && isKeys && target.upstream.credentials.length > 1) {
       spent ??= new Set()
       spent.add(seat.key)
       if (keyFor(target, ports.now(), spent, undefined, plan.breaker !== undefined)) {
@@ -169,7 +170,7 @@ function begin(
       const other = seatAt(x, plan, target, 0, undefined, true, ports)
       if (!other) continue
       if (!hedge.take()) {
-        letGo(target, other.key?.health)
+        letGo(target, other.key?.health, other)
         return undefined
       }
       progress.made++
@@ -178,7 +179,7 @@ function begin(
         try {
           return await ports.call(other, own)
         } finally {
-          if (!other.taken) letGo(target, other.key?.health)
+          if (!other.taken) letGo(target, other.key?.health, other)
         }
       }
     }
@@ -206,8 +207,8 @@ function seatAt(
   const own = account === undefined ? undefined : target.upstream.credentials.find(({ id }) => id === account)
   const key = pooled ? (own ?? keyFor(target, now, spent, x.affinity?.name, judged)) : undefined
   if (pooled && !key) return undefined
-  if (judged && !enter(target, key, now)) return undefined
-  return { target, key, timeouts: timeoutsOf(x, plan, target, others, again), taken: false }
+  const seat = { target, key, timeouts: timeoutsOf(x, plan, target, others, again), taken: false }
+  return judged && !enter(target, key, now, seat) ? undefined : seat
 }
 
 /** A first call without a deadline gets its limits as they stand; any other what is left, and its share of it. */

@@ -35,6 +35,8 @@ export default defineProvider({
     // Money, told as if the request were wrong.
     [400, /credit balance is too low|reached your specified API usage limits/i, 'upstream_quota'],
     [400, /organization has been disabled/i, 'upstream_credentials'],
+    // A wrong key is a 401; this is about what was asked for.
+    [403, /specified resource/i, 'upstream_model_missing'],
     [413, /request_too_large/, 'upstream_rejected'],
   ]),
 })

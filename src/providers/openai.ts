@@ -49,7 +49,6 @@ export default defineProvider({
   catalog: 'openai',
   forward: ['openai-beta'],
   classify: sayings([
-    [403, /model_not_found|does not have access to model/, 'upstream_model_missing'],
     // Larger than the account's whole allowance for a minute: waiting does not mend it.
     [429, /Request too large/, 'upstream_quota'],
   ]),

@@ -101,7 +101,9 @@ test('A75: a revoked key among good ones costs nobody an answer, retires at once
     assert.equal(calls(gateway), 7)
     const { keys } = await gateway.admin('GET', 'health/targets')
     const bad = keys.find((key: { credential: string }) => key.credential === 'bad')
-    assert.equal(behaviour === 'status=403' ? bad.resting[0].state : bad.state, 'open', JSON.stringify(bad))
+    assert.equal(bad.state, 'open', JSON.stringify(bad))
+    assert.match(bad.reason, /its key was refused|its account has no quota left/)
+    assert.match((await gateway.metrics()).text, /stockyard_key_out\{upstream="pool",credential="bad"\} 1/)
   }
   // A new secret under the same id is a new key.
   await gateway.admin('POST', 'health/targets/reset')
@@ -119,6 +121,33 @@ test('A75: a revoked key among good ones costs nobody an answer, retires at once
   assert.equal((await gateway.chat('pool/gpt-4o-mini', 'with the new one')).status, 200)
   assert.deepEqual(keysUsed(gateway), ['renewed'])
 })
+
+for (const stream of [false, true]) {
+  test(`A75: ${stream ? 'streamed: ' : ''}a 403 about a model rests the key for that model alone, and another key is asked`, async (t) => {
+    const gateway = await runGateway(t, { upstreams: {} })
+    const credentials = [
+      { id: 'small', secret: 'sk-test-secret-small', weight: 1e9 },
+      { id: 'large', secret: 'sk-test-secret-large' },
+    ]
+    const baseUrl = `${gateway.upstream.url}/v1`
+    await gateway.admin('PUT', 'upstreams/pool', { provider: 'openai', baseUrl, credentials })
+    gateway.upstream.script({
+      match: ({ headers, model }) => String(headers.authorization).endsWith('-small') && model === 'gpt-4o',
+      behaviour: `status=403,error-code=model_not_found,error-message=${encodeURIComponent('Project `p` does not have access to model `gpt-4o`')}`,
+      times: 100,
+    })
+    for (let i = 0; i < 3; i++) {
+      assert.equal((await gateway.chat('pool/gpt-4o', 'hi', { stream })).status, 200)
+      assert.equal((await gateway.chat('pool/gpt-4o-mini', 'hi', { stream })).status, 200)
+    }
+    assert.deepEqual(keysUsed(gateway), ['small', 'large', 'small', 'large', 'small', 'large', 'small'])
+    const { keys } = await gateway.admin('GET', 'health/targets')
+    const small = keys.find((key: { credential: string }) => key.credential === 'small')
+    assert.equal(small.state, 'closed')
+    assert.equal(small.resting[0].model, 'gpt-4o')
+    assert.match(small.resting[0].reason, /may not use this model/)
+  })
+}
 
 test('A75: a 429 moves to the next key; keys keep within their own limits; weights share the calls', async (t) => {
   const gateway = await runGateway(t, { upstreams: {} })

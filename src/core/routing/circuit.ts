@@ -25,7 +25,8 @@ export class Circuit {
   #until = 0
   /** After `#until` a single call finds out, instead of everybody. */
   #guarded = false
-  #probing = false
+  /** Whose the call is that finds out; only its end is the answer, however long older calls take. */
+  #probe: object | undefined
   #reason: string | undefined
   readonly #good = new Uint32Array(SLOTS)
   readonly #bad = new Uint32Array(SLOTS)
@@ -39,21 +40,21 @@ export class Circuit {
 
   /** Whether `enter` would let a call through. */
   admits(now: number): boolean {
-    return this.#until === 0 || (now >= this.#until && !this.#probing)
+    return this.#until === 0 || (now >= this.#until && this.#probe === undefined)
   }
 
-  /** Lets a call through or not; in the half-open state only one, which must report back or `leave`. */
-  enter(now: number): boolean {
+  /** Lets a call through or not; in the half-open state only one, which must report back or `leave` as the same `caller`. */
+  enter(now: number, caller: object): boolean {
     if (this.#until === 0) return true
-    if (now < this.#until || this.#probing) return false
-    if (this.#guarded) this.#probing = true
+    if (now < this.#until || this.#probe !== undefined) return false
+    if (this.#guarded) this.#probe = caller
     else this.#close()
     return true
   }
 
   /** A call ended without saying anything about the other side: its client left. */
-  leave(): void {
-    this.#probing = false
+  leave(caller: object): void {
+    if (this.#probe === caller) this.#probe = undefined
   }
 
   /** When a call may be made again, and why not now. */
@@ -61,15 +62,15 @@ export class Circuit {
     return { at: this.#until, reason: this.#reason ?? 'a probe is running' }
   }
 
-  succeeded(now: number, windowMs: number): void {
-    if (this.#until !== 0 && now >= this.#until) this.#close()
+  succeeded(now: number, windowMs: number, caller: object): void {
+    if (this.#until !== 0 && now >= this.#until && this.#decides(caller)) this.#close()
     const slot = this.#slot(now, windowMs)
     this.#good[slot] = (this.#good[slot] as number) + 1
   }
 
-  failed(now: number, policy: BreakerPolicy, reason: string): void {
-    if (this.#probing || this.state(now) === 'half-open') {
-      this.open(now + policy.cooldownMs, reason)
+  failed(now: number, policy: BreakerPolicy, reason: string, caller: object): void {
+    if (this.state(now) === 'half-open') {
+      if (this.#decides(caller)) this.open(now + policy.cooldownMs, reason)
       return
     }
     const slot = this.#slot(now, policy.windowMs)
@@ -82,16 +83,20 @@ export class Circuit {
 
   /** Never shortens. Unguarded: whoever comes after that moment may call, because the other side named it. */
   open(until: number, reason: string, guarded = true): void {
-    this.#probing = false
     if (until < this.#until) return
+    this.#probe = undefined
     this.#until = until
     this.#guarded = guarded
     this.#reason = reason
   }
 
+  #decides(caller: object): boolean {
+    return this.#probe === undefined || this.#probe === caller
+  }
+
   #close(): void {
     this.#until = 0
-    this.#probing = false
+    this.#probe = undefined
     this.#reason = undefined
     this.#good.fill(0)
     this.#bad.fill(0)

@@ -76,8 +76,8 @@ export class TargetHealth {
     this.#sampledAt = now
   }
 
-  answered(now: number, firstTokenMs: number, policy: BreakerPolicy | undefined): void {
-    this.circuit.succeeded(now, policy?.windowMs ?? WINDOW_MS)
+  answered(now: number, firstTokenMs: number, policy: BreakerPolicy | undefined, caller: object): void {
+    this.circuit.succeeded(now, policy?.windowMs ?? WINDOW_MS, caller)
     this.#repeats = Math.min(MOST_REPEATS, this.#repeats + REPEATS_PER_SUCCESS)
     this.#sample(now, firstTokenMs)
     this.#samples[this.#sampled++ % SAMPLES] = firstTokenMs
@@ -116,6 +116,9 @@ export interface KeyLimits {
   readonly concurrent?: number
 }
 
+/** Told of each key that is left alone as a whole, so that somebody can mend it. */
+export type Retired = (upstream: string, credential: string, reason: string) => void
+
 export class KeyHealth {
   readonly upstream: string
   readonly id: string
@@ -126,9 +129,18 @@ export class KeyHealth {
   readonly minute = new Minute()
   inFlight = 0
 
-  constructor(upstream: string, id: string) {
+  readonly #retired: Retired
+
+  constructor(upstream: string, id: string, retired: Retired) {
     this.upstream = upstream
     this.id = id
+    this.#retired = retired
+  }
+
+  /** At once and as a whole: it was refused, or has no money. */
+  retire(until: number, reason: string): void {
+    this.circuit.open(until, reason)
+    this.#retired(this.upstream, this.id, reason)
   }
 
   ofModel(model: string): Circuit {
@@ -186,7 +198,7 @@ export class Pins {
 
 const MOST_TARGETS = 5_000
 
-export function createHealthBook(): HealthBook {
+export function createHealthBook(retired: Retired): HealthBook {
   const targets = new Map<string, { readonly place: string; readonly health: TargetHealth }>()
   const keys = new Map<string, { readonly secret: string; readonly health: KeyHealth }>()
   return {
@@ -203,7 +215,7 @@ export function createHealthBook(): HealthBook {
       const name = `${upstream}\n${id}`
       const known = keys.get(name)
       if (known?.secret === secret) return known.health
-      const health = new KeyHealth(upstream, id)
+      const health = new KeyHealth(upstream, id, retired)
       keys.set(name, { secret, health })
       return health
     },

@@ -70,14 +70,14 @@ export function keyFor(
   return best
 }
 
-/** Takes what was seen to be free: the one probe of a half-open circuit. False: somebody else has it. */
-export function enter(target: Target, key: Credential | undefined, now: number): boolean {
-  if (!target.health.circuit.enter(now)) return false
+/** Takes what was seen to be free: the one probe of a half-open circuit, for `caller`. False: somebody else has it. */
+export function enter(target: Target, key: Credential | undefined, now: number, caller: object): boolean {
+  if (!target.health.circuit.enter(now, caller)) return false
   if (!key) return true
   const entered: Circuit[] = [target.health.circuit]
   for (const circuit of circuitsOf(key, target.model)) {
-    if (circuit?.enter(now) === false) {
-      for (const each of entered) each.leave()
+    if (circuit?.enter(now, caller) === false) {
+      for (const each of entered) each.leave(caller)
       return false
     }
     if (circuit) entered.push(circuit)

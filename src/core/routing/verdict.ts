@@ -32,18 +32,18 @@ export function began(attempt: Attempt, now: number): void {
 }
 
 /** The attempt never left: nothing is learnt. */
-export function withdrawn({ target, key }: Attempt): void {
+export function withdrawn({ target, key, seat }: Attempt): void {
   target.health.inFlight--
   if (key) key.inFlight--
-  letGo(target, key)
+  letGo(target, key, seat)
 }
 
 /** Gives back the probes that were taken for a call that said nothing, or was never made. */
-export function letGo(target: Target, key: KeyHealth | undefined): void {
-  target.health.circuit.leave()
+export function letGo(target: Target, key: KeyHealth | undefined, seat: object): void {
+  target.health.circuit.leave(seat)
   if (!key) return
-  key.circuit.leave()
-  key.models.get(target.model)?.leave()
+  key.circuit.leave(seat)
+  key.models.get(target.model)?.leave(seat)
 }
 
 export function ended(
@@ -52,7 +52,7 @@ export function ended(
   policy: BreakerPolicy | undefined,
   now: number,
 ) {
-  const { target, key, usage } = attempt
+  const { target, key, usage, seat } = attempt
   const { health } = target
   health.inFlight--
   if (key) key.inFlight--
@@ -65,10 +65,10 @@ export function ended(
   const given = attempt.outcome === 'client_cancel' || attempt.outcome === 'cancelled'
   if (!given && (attempt.outcome === 'done' || error === undefined || !isTrouble(error))) {
     // Also a request that was rejected for its own mistake shows that somebody is there.
-    health.answered(now, attempt.firstContentMs ?? attempt.totalMs ?? 0, policy)
+    health.answered(now, attempt.firstContentMs ?? attempt.totalMs ?? 0, policy, seat)
     if (key) {
-      key.circuit.succeeded(now, policy?.windowMs ?? 30_000)
-      key.models.get(target.model)?.succeeded(now, policy?.windowMs ?? 30_000)
+      key.circuit.succeeded(now, policy?.windowMs ?? 30_000, seat)
+      key.models.get(target.model)?.succeeded(now, policy?.windowMs ?? 30_000, seat)
     }
     return
   }
@@ -76,13 +76,13 @@ export function ended(
     if (TARGET_FAILS.has(error.code)) health.failed(now, attempt.totalMs ?? 0)
     if (policy) judge(attempt, error, policy, now)
   }
-  letGo(target, key)
+  letGo(target, key, seat)
 }
 
 const KEY_TROUBLE: ReadonlySet<string> = new Set(['upstream_credentials', 'upstream_quota', 'upstream_rate_limited'])
 const isTrouble = ({ code }: GatewayError): boolean => TARGET_FAILS.has(code) || KEY_TROUBLE.has(code)
 
-function judge({ target, key, status }: Attempt, error: GatewayError, policy: BreakerPolicy, now: number): void {
+function judge({ target, key, seat }: Attempt, error: GatewayError, policy: BreakerPolicy, now: number): void {
   const { circuit } = target.health
   const asked = error.details.retryAfterMs
   const told = asked === undefined ? undefined : now + Math.min(asked, policy.maxRetryAfterMs)
@@ -92,16 +92,24 @@ function judge({ target, key, status }: Attempt, error: GatewayError, policy: Br
       // Limits end at the moment that was named, for everybody.
       rests.open(told ?? now + SHORT_REST_MS, 'rate limited', false)
     } else if (key) {
-      // A 403 may be about this model alone; the other two are about the key.
-      const rests = status === 403 ? key.ofModel(target.model) : key.circuit
-      const reason = error.code === 'upstream_quota' ? 'its account has no quota left' : 'its key was refused'
-      rests.open(Math.max(now + policy.credentialCooldownMs, told ?? 0), reason)
-    } else circuit.failed(now, policy, error.code)
+      key.retire(
+        Math.max(now + policy.credentialCooldownMs, told ?? 0),
+        error.code === 'upstream_quota' ? 'its account has no quota left' : 'its key was refused',
+      )
+    } else circuit.failed(now, policy, error.code, seat)
+    return
+  }
+  if (key && lacksModel(error)) {
+    key.ofModel(target.model).open(now + policy.credentialCooldownMs, 'its key may not use this model')
     return
   }
   if (told !== undefined && asked !== undefined && asked > 0) circuit.open(told, `${error.code}, and it said when`)
-  else circuit.failed(now, policy, error.code)
+  else circuit.failed(now, policy, error.code, seat)
 }
+
+/** The model is there, and not for this key: another key may have it, and this one is good for all others. */
+export const lacksModel = ({ code, details }: GatewayError): boolean =>
+  code === 'upstream_model_missing' && details.upstreamStatus === 403
 
 /** What the head of an answer says about its key's rate limit. */
 export function pace(
