@@ -66,7 +66,7 @@ test('latency: the slowest of all is never drawn, the others share; one that is 
     [even, 20],
     [slow, 600],
   ] as const)
-    health.answered(NOW, ms, undefined)
+    health.answered(NOW, ms, undefined, {})
   const counts = firsts('latency', [slow, fast, even], 9_000)
   assert.equal(counts.slow, 0)
   // Equal ones win over each other by the order of the draw, and each of the three pairs is drawn alike.
@@ -81,9 +81,9 @@ test('latency: the slowest of all is never drawn, the others share; one that is 
 
 test('latency: a slow sample fades, a failure weighs five seconds', () => {
   const [once, steady] = [target('once'), target('steady')] as const
-  once.health.answered(NOW, 600, undefined)
+  once.health.answered(NOW, 600, undefined, {})
   assert.ok(once.health.firstTokenMs(NOW + 10_000) < 600 / 2)
-  steady.health.answered(NOW + 60_000, 20, undefined)
+  steady.health.answered(NOW + 60_000, 20, undefined, {})
   assert.equal(order('latency', [steady, once], NOW + 60_000), 'once steady')
   once.health.failed(NOW + 60_000, 3)
   assert.equal(order('latency', [steady, once], NOW + 60_000), 'steady once')
