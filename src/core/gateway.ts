@@ -11,6 +11,7 @@ import { type Credential, TIMEOUTS, type Upstream } from './exchange.ts'
 import type { Replay } from './kept.ts'
 import { createKeyring, type Keyring } from './keys.ts'
 import {
+  type Chosen,
   type Host,
   type Log,
   type Metrics,
@@ -23,7 +24,7 @@ import {
 import { checkOverrides, merged } from './overrides.ts'
 import { liveCounts } from './pipeline.ts'
 import type { Provider } from './provider.ts'
-import type { JsonValue } from './request.ts'
+import type { JsonObject, JsonValue } from './request.ts'
 import { createHealthBook, type HealthBook } from './routing/health.ts'
 import { parseStrict } from './settings.ts'
 import type { Signer, SignerParts } from './signing.ts'
@@ -141,6 +142,9 @@ export async function createGateway(parts: GatewayParts): Promise<Gateway> {
       now: parts.now,
       startedAt,
       memory,
+      get chosen() {
+        return chosenFor(module)
+      },
       call: (call) => callOut(parts.egress, module.id, call),
       refuse(code, details) {
         throw refusal(code, details)
@@ -356,24 +360,37 @@ export async function createGateway(parts: GatewayParts): Promise<Gateway> {
     }
   }
 
+  /** The places above one, from the widest; undefined if there is no such place. */
+  function above(place: string): readonly string[] | undefined {
+    const { directory } = store
+    const [kind, id = ''] = place.split(':') as [string, string]
+    if (kind === 'organization') return directory.get('organization', id) && []
+    if (kind === 'team') {
+      const team = directory.get('team', id)
+      return team && [`organization:${team.organization}`]
+    }
+    const key = directory.get('key', id)
+    if (!key) return undefined
+    const organization = key.organization === undefined ? [] : [`organization:${key.organization}`]
+    return key.team === undefined ? organization : [...organization, `team:${key.team}`]
+  }
+
+  function chosenFor(module: Module): Chosen {
+    const { configuration } = current
+    const base = stateOf(configuration, module)
+    const places = new Map<string, JsonObject>()
+    for (const [place, { modules: told }] of Object.entries(configuration.overrides ?? {})) {
+      const chain = told[module.id] && above(place)
+      if (chain) places.set(place, merged(base, module.id, configuration, [...chain, place]).settings)
+    }
+    return { everywhere: base.settings, places }
+  }
+
   /** All of them, because what changed above a place may make what is said there too loose. */
   async function judgeOverrides(now: Configuration, next: Configuration): Promise<void> {
     const places = Object.keys(next.overrides ?? {})
     if (places.length === 0) return
     const base = (module: Module) => stateOf(next, module)
-    const { directory } = store
-    const above = (place: string): string[] | undefined => {
-      const [kind, id = ''] = place.split(':') as [string, string]
-      if (kind === 'organization') return directory.get('organization', id) && []
-      if (kind === 'team') {
-        const team = directory.get('team', id)
-        return team && [`organization:${team.organization}`]
-      }
-      const key = directory.get('key', id)
-      if (!key) return undefined
-      const organization = key.organization === undefined ? [] : [`organization:${key.organization}`]
-      return key.team === undefined ? organization : [...organization, `team:${key.team}`]
-    }
     if (now.modules === next.modules && now.overrides === next.overrides) return
     const changed = places.filter((place) => now.overrides?.[place] !== next.overrides?.[place])
     // One whose place is gone holds for nobody, and is no reason to refuse another change.

@@ -126,6 +126,8 @@ export interface Host {
   refuse(code: string, details?: ErrorDetails): never
   /** The same, to be returned. */
   refusal(code: string, details?: ErrorDetails): Refusal
+  /** What an administrator chose for this module, here and now: for its jobs and routes, which serve all instances of it. */
+  readonly chosen: Chosen
   readonly keys: Pick<Keyring, 'read'>
   /** Who there is, and the figures that apply to them. */
   readonly directory: Pick<Directory, 'epoch' | 'get' | 'proof' | 'figures' | 'list'>
@@ -152,6 +154,12 @@ export interface Host {
   hear(listener: (act: Act) => void): void
   /** What keeps the module from its work, for readiness; `blocks`: no exchange can be served. Absent: all is well. */
   trouble(problem: string | undefined, blocks?: boolean): void
+}
+/** A module's settings as an administrator wrote them, and those of the places that differ, whatever their mode is. */
+export interface Chosen {
+  readonly everywhere: JsonObject
+  /** By `organization:…`, `team:…` or `key:…`: what holds there, with all that is above it. */
+  readonly places: ReadonlyMap<string, JsonObject>
 }
 export interface Worker {
   /** Rejects with what the program threw, or when the thread died; it is started again with the next call. */

@@ -142,6 +142,8 @@ function checkOne(
     const rule = ruleOf(module.settings, field)
     if (rule?.instance) throw badRequest(`${where}/settings/${field} is the same for everybody.`)
     if (outer.unlocked || JSON.stringify(value) === JSON.stringify(held[field])) continue
+    // Where the module is off above, there is nothing that a setting without a direction could loosen.
+    if (outer.mode === 'off' && rule?.stricter === undefined) continue
     if (!isStricter(rule?.stricter, value, held[field])) {
       throw badRequest(`${where}/settings/${field} may only become stricter here; unlock the module above first.`)
     }

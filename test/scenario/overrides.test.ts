@@ -117,3 +117,51 @@ test('overrides are part of the revision: exported, planned, applied, rolled bac
   assert.equal(await cached(gateway, ml), 'hit')
   assert.equal((await put(gateway, 'overrides/team:ml', { modules: {} })).status, 409)
 })
+
+test('guardrails and personal data are looked after for one team alone, with settings of its own; streams too', async (t) => {
+  const { gateway, ml, sales } = await tree(t)
+  const rules = [{ id: 'no-goats', type: 'words', words: ['goat'] }]
+  await gateway.admin('PUT', 'overrides/team:ml', {
+    modules: {
+      guardrails: { mode: 'enforce', settings: { rules } },
+      pii: { mode: 'enforce', settings: { action: 'mask' } },
+    },
+  })
+  const ask = ({ key }: { key: string }, text: string, stream: boolean) =>
+    gateway.chat(MODEL, text, { stream }, { authorization: `Bearer ${key}` })
+  for (const stream of [false, true]) {
+    assert.equal((await ask(ml, 'a goat', stream)).json.error.code, 'guardrail_blocked')
+    assert.equal((await ask(sales, 'a goat', stream)).status, 200)
+    assert.match((await ask(ml, 'ada@example.com', stream)).text, /EMAIL/)
+    const sent = () => gateway.upstream.ledger.rows.at(-1)?.rawBody ?? ''
+    assert.ok(!sent().includes('ada@'))
+    await ask(sales, 'ada@example.com', stream)
+    assert.ok(sent().includes('ada@'))
+  }
+  const tried = await gateway.admin('POST', 'modules/pii/try', { text: 'ada@example.com' })
+  assert.match(tried.redacted, /^\[EMAIL_\w+\]$/, 'what is tried is tried as it holds for the instance')
+  const over = await put(gateway, 'modules/guardrails', { mode: 'enforce' })
+  assert.match(over.text, /overrides\/team:ml/, 'it would let the team choose what nobody unlocked')
+  await gateway.admin('DELETE', 'overrides/team:ml')
+  await gateway.admin('PUT', 'modules/guardrails', { mode: 'enforce', settings: { rules } })
+  const loosened = await put(gateway, 'overrides/team:sales', { modules: { guardrails: { settings: { rules: [] } } } })
+  assert.match(loosened.text, /unlock the module above first/)
+})
+
+test('fewer attempts and a shorter wait for one team; more of them, or of all places, is not a team’s to say', async (t) => {
+  const { gateway, ml, sales } = await tree(t)
+  await gateway.admin('PUT', 'overrides/team:ml', {
+    modules: { failover: { settings: { attempts: 1 } }, queue: { mode: 'enforce', settings: { maxWaiting: 0 } } },
+  })
+  await gateway.admin('PUT', 'routes/safe', {
+    targets: [`${MODEL}+status=503`, MODEL].map((model) => ({ upstream: 'openai', model })),
+  })
+  const asked = async ({ key }: { key: string }) =>
+    (await gateway.chat('safe', 'hi', {}, { authorization: `Bearer ${key}` })).status
+  await gateway.admin('PUT', 'modules/breakers', { mode: 'off' })
+  assert.equal(await asked(ml), 503)
+  assert.equal(await asked(sales), 200)
+  for (const told of [{ failover: { settings: { attempts: 9 } } }, { queue: { settings: { concurrent: 9 } } }]) {
+    assert.equal((await put(gateway, 'overrides/team:sales', { modules: told })).status, 400)
+  }
+})

@@ -1,5 +1,6 @@
 /**
- * The product's promise in one table: what a proxy does, each row with its module toggled under traffic, in one process.
+ * The product's promise in one table: what a proxy does, and what the gateway adds to it, each row with its module toggled
+ * under traffic, in one process.
  */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
@@ -9,13 +10,13 @@ import { type Answer, exchange as exchangeOf, type Running, runGateway, streamed
 const models = { upstreams: { primary: 'openai', second: 'openai' } }
 
 /** Sends requests all the while, and says how many there were and which failed. */
-function traffic(gateway: Running, model: string) {
+function traffic(gateway: Running, model: string, headers: Record<string, string> = {}) {
   let on = true
   const failures: Answer[] = []
   let sent = 0
   const one = async (n: number): Promise<void> => {
     while (on) {
-      const answer = await gateway.chat(model, `traffic ${n} ${sent++}`, { stream: sent % 2 === 0 })
+      const answer = await gateway.chat(model, `traffic ${n} ${sent++}`, { stream: sent % 2 === 0 }, headers)
       const whole =
         answer.status === 200 &&
         (answer.json ? answer.json.choices[0].finish_reason === 'stop' : answer.data.at(-1) === '[DONE]')
@@ -229,5 +230,204 @@ test('seed: PII redaction — toggled under traffic: hidden upstream, restored i
   await set(gateway, 'pii', 'off')
   assert.match(await ask(true), /4111/)
   assert.match(sent(), /4111/)
+  assert.deepEqual((await running.stop()).failures, [])
+})
+
+/** Two teams of one organization with a key each, and a model whose tokens have a price: 0.001 dollars each of the answer. */
+async function teams(gateway: Running) {
+  await gateway.admin('PUT', 'prices/primary%2Fgpt-4o-mini', {
+    prices: [{ rates: { input: '0', output: '1000' } }],
+  })
+  await gateway.admin('POST', 'organizations', { id: 'acme' })
+  const keyOf = async (team: string) => {
+    await gateway.admin('POST', 'teams', { id: team, organization: 'acme' })
+    const { key, id } = await gateway.admin('POST', 'keys', { team })
+    return { id, headers: { authorization: `Bearer ${key}` } }
+  }
+  return { web: await keyOf('web'), data: await keyOf('data') }
+}
+const GATEWAY = ['keys', 'rate-limits', 'budgets', 'audit', 'pii', 'guardrails']
+const asks = (gateway: Running, headers: Record<string, string> = {}, more: object = {}) =>
+  gateway.chat('primary/gpt-4o-mini', 'hello', { max_tokens: 100, ...more }, headers)
+
+test('seed: the gateway off — keys, limits and caps are absent: rows say nothing, nobody reads them, no answer tells of them', async (t) => {
+  const gateway = await runGateway(t, models)
+  const { web } = await teams(gateway)
+  const nothing = { scope: { team: 'web' }, amount: 0 }
+  await gateway.admin('POST', 'limits', { ...nothing, counts: 'requests', per: 'minute' })
+  await gateway.admin('POST', 'budgets', { scope: {}, amountUsd: '0', window: { kind: 'lifetime' } })
+  const { snapshot, store } = gateway.served.gateway
+  const on = snapshot.live.map(({ module }) => module.id)
+  assert.deepEqual(
+    GATEWAY.filter((id) => on.includes(id)),
+    [],
+  )
+  const hooks = Object.values(snapshot.pipeline).flat() as { readonly id: string }[]
+  assert.ok(!hooks.some(({ id }) => GATEWAY.includes(id)))
+  assert.equal(snapshot.pipeline.authenticate.length, 0, 'who asks is not a question of any module')
+  const reads = (['get', 'proof', 'figures', 'list'] as const).map((name) => t.mock.method(store.directory, name))
+  for (const headers of [{}, web.headers]) {
+    for (const stream of [false, true]) {
+      const answer = await asks(gateway, headers, { stream })
+      assert.equal(answer.status, 200, answer.text)
+      // The vendor's own limits pass as they came; with ours on they would be renamed.
+      assert.ok(answer.headers['x-ratelimit-limit-requests'])
+      assert.ok(!Object.keys(answer.headers).some((name) => /x-upstream|budget|narrowed/.test(name)))
+    }
+  }
+  assert.deepEqual(
+    reads.map(({ mock }) => mock.callCount()),
+    [0, 0, 0, 0],
+    'no row of the directory is read for a request',
+  )
+  assert.deepEqual(
+    (await gateway.usage('principal')).map(({ group }) => group),
+    [{ principal: 'local' }],
+  )
+  await assert.rejects(gateway.admin('GET', 'budget-accounts'), /module_disabled/)
+})
+
+test('seed: per-user keys — switched on under traffic: each caller is who its key says; off, a key says nothing', async (t) => {
+  const gateway = await runGateway(t, models)
+  const { web, data } = await teams(gateway)
+  await gateway.admin('PUT', 'teams/data', { models: ['gpt-4o'] })
+  const running = traffic(gateway, 'second/gpt-4o', web.headers)
+  assert.equal((await asks(gateway)).status, 200)
+  await set(gateway, 'keys', 'enforce')
+  for (const stream of [false, true]) {
+    assert.equal((await asks(gateway, {}, { stream })).status, 401)
+    assert.equal((await asks(gateway, web.headers, { stream })).status, 200)
+    assert.equal((await asks(gateway, data.headers, { stream })).status, 403)
+  }
+  await gateway.admin('POST', `keys/${data.id}/block`, {})
+  assert.equal((await asks(gateway, data.headers)).json.error.code, 'key_blocked')
+  const groups = (await gateway.usage('principal,team')).map(({ group }) => group as Record<string, unknown>)
+  assert.ok(groups.some(({ principal, team }) => principal === web.id && team === 'web'))
+  await set(gateway, 'keys', 'off')
+  assert.equal((await asks(gateway)).status, 200)
+  assert.equal((await asks(gateway, data.headers)).status, 200)
+  assert.deepEqual((await running.stop()).failures, [])
+})
+
+test('seed: rate limits — switched on under traffic: one team is refused, the other is not; off, nobody is', async (t) => {
+  const gateway = await runGateway(t, models)
+  const { web, data } = await teams(gateway)
+  await set(gateway, 'keys', 'enforce')
+  await gateway.admin('POST', 'limits', { scope: { team: 'web' }, counts: 'requests', per: 'day', amount: 2 })
+  const running = traffic(gateway, 'second/gpt-4o', data.headers)
+  for (let n = 0; n < 3; n++) assert.equal((await asks(gateway, web.headers)).status, 200)
+  await set(gateway, 'rate-limits', 'enforce')
+  for (let n = 0; n < 2; n++) assert.equal((await asks(gateway, web.headers)).status, 200, 'counted from here on')
+  for (const stream of [false, true]) {
+    const refused = await asks(gateway, web.headers, { stream })
+    assert.equal(refused.status, 429)
+    assert.equal(refused.json.error.code, 'rate_limit_exceeded')
+    assert.deepEqual(refused.json.error.scope, { team: 'web' })
+  }
+  assert.equal((await asks(gateway, data.headers)).status, 200)
+  const fresh = await gateway.admin('POST', 'limits', {
+    scope: { team: 'data', model: 'primary/gpt-4o-mini' },
+    counts: 'requests',
+    per: 'day',
+    amount: 1_000,
+  })
+  assert.equal((await asks(gateway, data.headers)).headers['x-ratelimit-limit-requests'], '1000')
+  await gateway.admin('DELETE', `limits/${fresh.id}`)
+  await set(gateway, 'rate-limits', 'observe')
+  assert.equal((await asks(gateway, web.headers)).status, 200)
+  await set(gateway, 'rate-limits', 'off')
+  assert.equal((await asks(gateway, web.headers)).headers['x-upstream-ratelimit-limit-requests'], undefined)
+  assert.deepEqual((await running.stop()).failures, [])
+})
+
+test('seed: spend caps — switched on under traffic: a team whose money is gone is refused, the other goes on; off, nobody is', async (t) => {
+  const gateway = await runGateway(t, models)
+  const { web, data } = await teams(gateway)
+  await set(gateway, 'keys', 'enforce')
+  const window = { kind: 'calendar', unit: 'month' }
+  for (const team of ['web', 'data']) {
+    await gateway.admin('POST', 'budgets', { scope: { team }, amountUsd: team === 'web' ? '0.001' : '100', window })
+  }
+  const running = traffic(gateway, 'second/gpt-4o', data.headers)
+  assert.equal((await asks(gateway, web.headers)).status, 200, 'what is spent while it is off counts too')
+  await set(gateway, 'budgets', 'enforce')
+  for (const stream of [false, true]) {
+    const refused = await asks(gateway, web.headers, { stream })
+    assert.equal(refused.status, 429)
+    assert.equal(refused.json.error.type, 'budget_exceeded')
+    assert.equal(refused.json.error.code, 'insufficient_quota')
+    assert.deepEqual(refused.json.error.scope, { team: 'web' })
+    assert.equal(refused.headers['x-should-retry'], 'false')
+    assert.equal((await asks(gateway, data.headers, { stream })).status, 200)
+  }
+  await set(gateway, 'budgets', 'off')
+  assert.equal((await asks(gateway, web.headers)).status, 200)
+  assert.deepEqual((await running.stop()).failures, [])
+})
+
+test('seed: usage — who used what for how much, by team and key, whatever is switched meanwhile, and exported', async (t) => {
+  const gateway = await runGateway(t, models)
+  const { web, data } = await teams(gateway)
+  await set(gateway, 'keys', 'enforce')
+  const running = traffic(gateway, 'second/gpt-4o', data.headers)
+  let tokens = 0
+  for (const mode of ['off', 'enforce', 'off']) {
+    await set(gateway, 'budgets', mode)
+    tokens += (await asks(gateway, web.headers)).json.usage.completion_tokens
+  }
+  const groups = await gateway.usage('team,key')
+  const spent = groups.find(({ group }) => (group as { team: string }).team === 'web')
+  assert.deepEqual(spent?.group, { team: 'web', key: web.id })
+  assert.equal(spent?.costUsd, String(tokens / 1_000))
+  const exported = await exchangeOf(`${gateway.url}/api/usage/export?format=jsonl&team=web`, 'GET', undefined, {
+    authorization: `Bearer ${gateway.adminKey}`,
+  })
+  const rows = exported.text
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line))
+  assert.equal(rows.length, 3)
+  const cost = rows.reduce((sum, row) => sum + Math.round(Number(row.costUsd) * 1_000), 0)
+  assert.equal(cost, tokens, 'a thousandth of a dollar each')
+  const own = await exchangeOf(`${gateway.url}/v1/key`, 'GET', undefined, web.headers)
+  assert.equal(own.json.data.usageUsd, String(tokens / 1_000))
+  assert.deepEqual((await running.stop()).failures, [])
+})
+
+test('seed: PII redaction in the gateway — for one team alone, its key in use: hidden upstream and in log and trail, restored for the caller', async (t) => {
+  const gateway = await runGateway(t, models)
+  const { web, data } = await teams(gateway)
+  for (const id of ['keys', 'rate-limits', 'budgets', 'audit']) await set(gateway, id, 'enforce')
+  await set(gateway, 'logs', 'enforce', { bodies: true })
+  const running = traffic(gateway, 'second/gpt-4o', data.headers)
+  const CARD = '4111 1111 1111 1111'
+  const ask = async (headers: Record<string, string>, stream: boolean) => {
+    const answer = await gateway.chat('primary/gpt-4o-mini', `my card: ${CARD}`, { stream }, headers)
+    const id = String(answer.headers['x-stockyard-request-id'])
+    const sent = gateway.upstream.ledger.rows.findLast((r) => r.rawBody.includes('my card'))?.rawBody ?? ''
+    return { id, said: answer.json ? answer.json.choices[0].message.content : streamedText(answer), sent }
+  }
+  await gateway.admin('PUT', 'overrides/team:web', { modules: { pii: { mode: 'enforce' } } })
+  for (const stream of [false, true]) {
+    const hidden = await ask(web.headers, stream)
+    assert.equal(hidden.said, `echo: my card: ${CARD}`)
+    assert.match(hidden.sent, /my card: \[CARD_\w{8}\]/)
+    const plain = await ask(data.headers, stream)
+    assert.equal(plain.said, `echo: my card: ${CARD}`)
+    assert.match(plain.sent, /4111/)
+    await until(async () => {
+      const { entries } = await gateway.admin('GET', 'logs?limit=200&team=web')
+      return entries.some((entry: { requestId: string }) => entry.requestId === hidden.id)
+    }, 'it is logged')
+    await until(async () => (await gateway.admin('GET', `logs/${hidden.id}`)).request !== undefined, 'with its text')
+    assert.ok(!JSON.stringify(await gateway.admin('GET', `logs/${hidden.id}`)).includes('4111'))
+    await until(
+      async () => (await gateway.admin('GET', `audit?exchange=${hidden.id}`)).records.length > 0,
+      'it is in the trail',
+    )
+    assert.ok(!JSON.stringify(await gateway.admin('GET', `audit?exchange=${hidden.id}`)).includes('4111'))
+  }
+  await gateway.admin('DELETE', 'overrides/team:web')
+  assert.match((await ask(web.headers, true)).sent, /4111/)
   assert.deepEqual((await running.stop()).failures, [])
 })

@@ -55,6 +55,13 @@ export function adminApi(app: FastifyInstance, context: AdminContext, port: () =
   const { directory } = context.gateway.store
   const doorman = createDoor(directory, context.identity, { port, now: context.now })
 
+  /** Everywhere, and not only where no place says otherwise. */
+  const isOff = (module: string): boolean => {
+    const { overrides = {} } = context.gateway.snapshot.configuration
+    if (context.gateway.moduleState(module).mode !== 'off') return false
+    return Object.values(overrides).every(({ modules }) => (modules[module]?.mode ?? 'off') === 'off')
+  }
+
   /** Who administers, and may do what this route does. */
   function admitted(request: FastifyRequest, route: CoreRoute | AdminRoute): SignedIn {
     const needs = needsOf(route)
@@ -163,8 +170,7 @@ export function adminApi(app: FastifyInstance, context: AdminContext, port: () =
         url: `/api/${route.path}`,
         handler: async (request, reply) => {
           const answer = await performed(route, request, reply, (call) => {
-            if (context.gateway.moduleState(module.id).mode === 'off')
-              throw failure('module_disabled', { module: module.id })
+            if (isOff(module.id)) throw failure('module_disabled', { module: module.id })
             const body = route.body ? parseStrict(route.body, call.body) : call.body
             return route.handle(context.gateway.hostOf(module.id), { ...call, body })
           })

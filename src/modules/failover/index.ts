@@ -6,6 +6,7 @@ import { Type } from 'typebox'
 import type { Plan } from '../../core/exchange.ts'
 import { defineModule } from '../../core/module.ts'
 
+const lower = { stricter: 'lower' } as const
 const milliseconds = (value: number, maximum: number) => Type.Integer({ default: value, minimum: 0, maximum })
 
 export default defineModule({
@@ -18,17 +19,25 @@ export default defineModule({
   fault: 'open',
   settings: Type.Object(
     {
-      attempts: Type.Integer({ default: 4, minimum: 1, maximum: 20, description: 'Calls in all, over all targets.' }),
-      attemptsPerTarget: Type.Integer({ default: 2, minimum: 1, maximum: 10 }),
+      attempts: Type.Integer({
+        ...lower,
+        default: 4,
+        minimum: 1,
+        maximum: 20,
+        description: 'Calls in all, over all targets.',
+      }),
+      attemptsPerTarget: Type.Integer({ ...lower, default: 2, minimum: 1, maximum: 10 }),
       firstBackoffMs: milliseconds(250, 60_000),
       maxBackoffMs: milliseconds(4_000, 60_000),
       maxRetryAfterMs: Type.Integer({
+        ...lower,
         default: 5_000,
         minimum: 0,
         maximum: 60_000,
         description: 'A Retry-After up to this is waited for; a longer one sends the request elsewhere.',
       }),
       totalMs: Type.Integer({
+        ...lower,
         default: 120_000,
         minimum: 1_000,
         maximum: 3_600_000,

@@ -17,6 +17,7 @@ export default defineModule({
     'Checks requests and answers against rules: patterns, words, secrets, addresses, length, JSON schema, a service of your own.',
   layer: 'content',
   after: ['pii'],
+  overridable: true,
   default: 'off',
   fault: 'closed',
   patienceMs: 10_000,

@@ -38,7 +38,7 @@ export const admin: readonly AdminRoute[] = [
     async handle(host, { body: asked }) {
       const { text, settings: others } = asked as { text: string; settings?: object }
       const { detectors } = await import('./detectors/index.ts')
-      const chosen = parseStrict(settings, others ?? host.memory.get('settings') ?? {}, 'settings')
+      const chosen = parseStrict(settings, others ?? host.chosen.everywhere, 'settings')
       const policy = policyOf(chosen, detectors, host.secret('placeholders'))
       const own = chosen.patterns.length > 0 ? ownFinder(chosen.patterns)(text) : []
       const originals = new Map<string, string>()

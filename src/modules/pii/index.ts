@@ -22,6 +22,7 @@ export default defineModule({
   id: 'pii',
   summary: 'Hides personal data and secrets before they leave, and puts them back in the answer.',
   layer: 'content',
+  overridable: true,
   default: 'off',
   fault: 'closed',
   patienceMs: 10_000,
@@ -59,7 +60,6 @@ export default defineModule({
     const findOwn = chosen.patterns.length > 0 ? ownFinder(chosen.patterns) : undefined
     const requests = new RequestHiding(host, chosen, policy, findOwn)
     const originals = new WeakMap<Exchange, Originals>()
-    host.memory.set('settings', chosen)
     const judge = (x: Exchange, request: ModelRequest, hidden: Hidden): ModelRequest => {
       note(host, x, hidden)
       if (hidden.blocked.size > 0) host.refuse('pii_blocked', { entities: [...hidden.blocked].sort().join(', ') })

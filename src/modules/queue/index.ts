@@ -22,24 +22,28 @@ export default defineModule({
   summary: 'Lets requests wait for a place instead of refusing them, fair between tenants.',
   layer: 'limits',
   after: ['rate-limits', 'budgets'],
+  overridable: true,
   default: 'off',
   fault: 'open',
   patienceMs: 3_600_000,
   settings: Type.Object(
     {
       concurrent: Type.Integer({
+        instance: true,
         default: 64,
         minimum: 1,
         maximum: 100_000,
         description: 'Running at once, for each model.',
       }),
       maxWaiting: Type.Integer({
+        stricter: 'lower',
         default: 1_000,
         minimum: 0,
         maximum: 100_000,
         description: 'Waiting at once, for each model.',
       }),
       maxWaitMs: Type.Integer({
+        stricter: 'lower',
         default: 30_000,
         minimum: 1,
         maximum: 3_600_000,
