@@ -14,6 +14,7 @@ import type { Provider } from './provider.ts'
 import type { Relay } from './relay.ts'
 import type { FinishReason } from './reply.ts'
 import type { JsonObject, ModelRequest, Operation } from './request.ts'
+import type { HealthCheck } from './routing/checks.ts'
 import type { BreakerPolicy } from './routing/circuit.ts'
 import type { KeyHealth, KeyLimits, TargetHealth } from './routing/health.ts'
 import type { HedgePolicy } from './routing/hedge.ts'
@@ -79,6 +80,7 @@ export interface Upstream {
   readonly callerKeys: boolean
   /** Link-local and metadata addresses that an administrator allowed by name. */
   readonly allowHosts?: readonly string[]
+  readonly healthCheck?: HealthCheck
   readonly owner: 'environment' | 'database' | 'file' | 'built-in'
 }
 

@@ -25,6 +25,7 @@ import { checkOverrides, merged } from './overrides.ts'
 import { liveCounts } from './pipeline.ts'
 import type { Provider } from './provider.ts'
 import type { JsonObject, JsonValue } from './request.ts'
+import { type Checks, createChecks } from './routing/checks.ts'
 import { createHealthBook, type HealthBook } from './routing/health.ts'
 import { parseStrict } from './settings.ts'
 import type { Signer, SignerParts } from './signing.ts'
@@ -50,6 +51,7 @@ export interface GatewayParts {
 
 export interface Gateway {
   readonly health: HealthBook
+  readonly checks: Pick<Checks, 'looks'>
   readonly snapshot: Snapshot
   readonly modules: readonly Module[]
   readonly providers: ReadonlyMap<string, Provider>
@@ -122,6 +124,7 @@ export async function createGateway(parts: GatewayParts): Promise<Gateway> {
   const health = createHealthBook((upstream, credential, reason) =>
     parts.log.warn('a key is left alone', { upstream, credential, reason }),
   )
+  const checks = createChecks(health, parts.egress, parts.now)
 
   function hostFor(module: Module, mode: Mode, stops: (() => void)[]): Host {
     const name = mode === 'observe' ? `${module.id}:observe` : module.id
@@ -271,8 +274,17 @@ export async function createGateway(parts: GatewayParts): Promise<Gateway> {
       ...(c.models === undefined ? {} : { models: c.models }),
       callerKeys: c.callerKeys ?? false,
       ...(c.allowHosts === undefined ? {} : { allowHosts: c.allowHosts }),
+      ...(c.healthCheck === undefined ? {} : { healthCheck: checkOf(id, provider, c.healthCheck) }),
       owner: 'database',
     })
+  }
+  function checkOf(id: string, provider: Provider, check: NonNullable<UpstreamConfiguration['healthCheck']>) {
+    const path = check.path ?? provider.models
+    if (path !== undefined) return { everyMs: check.everyMs, path }
+    throw badRequest(
+      `upstream "${id}": provider "${provider.id}" has no free list to look at; name one in healthCheck.path`,
+      'healthCheck.path',
+    )
   }
   const withSigner = (upstream: Upstream): Upstream => {
     const signer = signerOf(upstream)
@@ -410,10 +422,12 @@ export async function createGateway(parts: GatewayParts): Promise<Gateway> {
   }
 
   let current = await build(loaded.revision, loaded.configuration, [])
+  checks.follow(current.upstreams.values())
 
   function swap(next: Snapshot): void {
     const old = current
     current = next
+    checks.follow(next.upstreams.values())
     old.retire()
   }
 
@@ -429,6 +443,7 @@ export async function createGateway(parts: GatewayParts): Promise<Gateway> {
       return current
     },
     health,
+    checks,
     modules,
     providers,
     store,
@@ -477,6 +492,7 @@ export async function createGateway(parts: GatewayParts): Promise<Gateway> {
     reload: () => serially(async () => swap(await build(current.revision, current.configuration, current.live))),
     async close() {
       await changing
+      checks.stop()
       current.retire()
       await Promise.all(stopping)
     },

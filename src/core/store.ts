@@ -188,6 +188,7 @@ export interface UpstreamConfiguration {
   readonly models?: readonly string[]
   readonly callerKeys?: boolean
   readonly allowHosts?: readonly string[]
+  readonly healthCheck?: { readonly everyMs: number; readonly path?: string }
 }
 export interface CredentialConfiguration {
   readonly id: string

@@ -248,3 +248,78 @@ test('a probe that its client leaves is given back', async (t) => {
   await left
   await until(async () => (await gateway.chat('r', 'hi')).status === 200, 'the next one may probe')
 })
+
+const looks = (gateway: Running) => gateway.upstream.ledger.rows.filter(({ method }) => method === 'GET')
+const checked = (gateway: Running, everyMs?: number) =>
+  gateway.admin('PUT', 'upstreams/one', {
+    provider: 'openai',
+    baseUrl: `${gateway.upstream.url}/v1`,
+    credentials: [{ id: 'main', secret: 'sk-test-secret-one' }],
+    ...(everyMs === undefined ? {} : { healthCheck: { everyMs } }),
+  })
+const stateOfOne = async (gateway: Running): Promise<string> =>
+  (await gateway.admin('GET', 'health/targets')).targets.find((t: { upstream: string }) => t.upstream === 'one').state
+
+test('A77: a free look only lets the next call find out sooner, once per rest; nobody is looked at unasked or in health', async (t) => {
+  const gateway = await runGateway(t, { upstreams: {} })
+  await failover(gateway, { attempts: 1 })
+  await breakers(gateway, { minimumCalls: 1, cooldownMs: 60_000 })
+  await checked(gateway)
+  const fail = () => gateway.upstream.script({ match: ({ method }) => method === 'POST', behaviour: 'status=500' })
+  fail()
+  assert.equal((await gateway.chat('one/gpt-4o-mini', 'hi')).status, 500)
+  await sleep(300)
+  assert.equal(looks(gateway).length, 0, 'off unless asked for')
+  assert.equal((await gateway.chat('one/gpt-4o-mini', 'hi')).status, 503)
+  // The list cannot be read either: the rest goes on.
+  gateway.upstream.script({ match: ({ method }) => method === 'GET', behaviour: 'status=503', times: 2 })
+  await checked(gateway, 100)
+  await until(() => looks(gateway).length >= 2, 'it was looked at twice')
+  assert.equal(looks(gateway)[0]?.path, '/v1/models')
+  // Then it can: the next call finds out, and what it finds counts.
+  fail()
+  await until(async () => (await stateOfOne(gateway)) === 'half-open', 'a call may find out')
+  const { checks } = await gateway.admin('GET', 'health/targets')
+  assert.equal(checks[0].upstream, 'one')
+  assert.equal(checks[0].status, 200)
+  assert.equal((await gateway.chat('one/gpt-4o-mini', 'hi')).status, 500)
+  const looked = looks(gateway).length
+  await sleep(300)
+  assert.equal(
+    looks(gateway).length,
+    looked,
+    'a list that says nothing of the calls does not make the rest shorter again',
+  )
+  assert.equal((await gateway.chat('one/gpt-4o-mini', 'hi')).status, 503)
+  await gateway.admin('POST', 'health/targets/reset')
+  assert.equal((await gateway.chat('one/gpt-4o-mini', 'hi')).status, 200)
+  await sleep(300)
+  assert.equal(looks(gateway).length, looked, 'all is well: nobody is asked')
+  assert.equal(
+    (await gateway.usage()).reduce((sum, row) => sum + Number(row.attempts), 0),
+    3,
+    'looks are no attempts',
+  )
+})
+
+test('A77: a refused key is looked at with itself; one without money, or told when, is not looked at', async (t) => {
+  const gateway = await runGateway(t, { upstreams: {} })
+  await failover(gateway, { attempts: 1, maxRetryAfterMs: 0 })
+  await breakers(gateway, { minimumCalls: 1 })
+  await checked(gateway, 100)
+  const posts = (behaviour: string) => gateway.upstream.script({ match: ({ method }) => method === 'POST', behaviour })
+  for (const behaviour of ['status=402', 'status=429,retry-after=30', 'status=503,retry-after=30']) {
+    posts(behaviour)
+    await gateway.chat('one/gpt-4o-mini', 'hi')
+    await sleep(300)
+    assert.equal(looks(gateway).length, 0, behaviour)
+    assert.ok((await gateway.chat('one/gpt-4o-mini', 'hi')).status >= 429, behaviour)
+    await gateway.admin('POST', 'health/targets/reset')
+  }
+  gateway.upstream.script({ match: ({ method }) => method === 'GET', behaviour: 'status=401', times: 2 })
+  posts('status=401')
+  assert.equal((await gateway.chat('one/gpt-4o-mini', 'hi')).status, 502)
+  await until(async () => (await gateway.chat('one/gpt-4o-mini', 'hi')).status === 200, 'the key is back')
+  assert.equal(looks(gateway).length, 3)
+  assert.equal(looks(gateway)[0]?.headers.authorization, 'Bearer sk-test-secret-one')
+})

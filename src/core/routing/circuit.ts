@@ -18,13 +18,19 @@ export interface BreakerPolicy {
 
 const SLOTS = 10
 
+/**
+ * How a rest ends. `doubt`: one call finds out, or a free look before that. `told`: one call finds out, at a moment that was
+ * named or that nothing else can tell. `named`: whoever comes after that moment may call, because the other side named it.
+ */
+export type Rest = 'doubt' | 'told' | 'named'
 export type CircuitState = 'closed' | 'open' | 'half-open'
 
 export class Circuit {
   /** Milliseconds since 1970; 0: closed. */
   #until = 0
-  /** After `#until` a single call finds out, instead of everybody. */
-  #guarded = false
+  #rest: Rest = 'doubt'
+  /** A free look went well in this rest already. */
+  #looked = false
   /** Whose the call is that finds out; only its end is the answer, however long older calls take. */
   #probe: object | undefined
   #reason: string | undefined
@@ -35,7 +41,7 @@ export class Circuit {
   state(now: number): CircuitState {
     if (this.#until === 0) return 'closed'
     if (now < this.#until) return 'open'
-    return this.#guarded ? 'half-open' : 'closed'
+    return this.#rest === 'named' ? 'closed' : 'half-open'
   }
 
   /** Whether `enter` would let a call through. */
@@ -47,8 +53,8 @@ export class Circuit {
   enter(now: number, caller: object): boolean {
     if (this.#until === 0) return true
     if (now < this.#until || this.#probe !== undefined) return false
-    if (this.#guarded) this.#probe = caller
-    else this.#close()
+    if (this.#rest === 'named') this.#close()
+    else this.#probe = caller
     return true
   }
 
@@ -81,13 +87,24 @@ export class Circuit {
     }
   }
 
-  /** Never shortens. Unguarded: whoever comes after that moment may call, because the other side named it. */
-  open(until: number, reason: string, guarded = true): void {
+  /** Never shortens. */
+  open(until: number, reason: string, rest: Rest = 'doubt'): void {
     if (until < this.#until) return
     this.#probe = undefined
     this.#until = until
-    this.#guarded = guarded
+    this.#rest = rest
     this.#reason = reason
+  }
+
+  mayBeLookedAt(now: number): boolean {
+    return now < this.#until && this.#rest === 'doubt' && !this.#looked
+  }
+
+  /** The other side was seen to be there: the next call may find out now. Once, or a rest would have no length. */
+  looked(now: number): void {
+    if (!this.mayBeLookedAt(now)) return
+    this.#looked = true
+    this.#until = now
   }
 
   #decides(caller: object): boolean {
@@ -97,6 +114,7 @@ export class Circuit {
   #close(): void {
     this.#until = 0
     this.#probe = undefined
+    this.#looked = false
     this.#reason = undefined
     this.#good.fill(0)
     this.#bad.fill(0)

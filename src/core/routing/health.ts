@@ -2,7 +2,7 @@
  * How each target and each key is doing, learnt from the traffic itself: calls in flight, time to the first token, tokens
  * of this minute, failures. In memory only and shared by all snapshots, so a change of configuration forgets nothing.
  */
-import { type BreakerPolicy, Circuit } from './circuit.ts'
+import { type BreakerPolicy, Circuit, type Rest } from './circuit.ts'
 
 /** The other side's behavior is judged over this long when no breaker says otherwise. */
 const WINDOW_MS = 30_000
@@ -138,8 +138,8 @@ export class KeyHealth {
   }
 
   /** At once and as a whole: it was refused, or has no money. */
-  retire(until: number, reason: string): void {
-    this.circuit.open(until, reason)
+  retire(until: number, reason: string, rest: Rest): void {
+    this.circuit.open(until, reason, rest)
     this.#retired(this.upstream, this.id, reason)
   }
 

@@ -90,12 +90,11 @@ function judge({ target, key, seat }: Attempt, error: GatewayError, policy: Brea
     if (error.code === 'upstream_rate_limited') {
       const rests = key ? key.ofModel(target.model) : circuit
       // Limits end at the moment that was named, for everybody.
-      rests.open(told ?? now + SHORT_REST_MS, 'rate limited', false)
+      rests.open(told ?? now + SHORT_REST_MS, 'rate limited', 'named')
     } else if (key) {
-      key.retire(
-        Math.max(now + policy.credentialCooldownMs, told ?? 0),
-        error.code === 'upstream_quota' ? 'its account has no quota left' : 'its key was refused',
-      )
+      const until = Math.max(now + policy.credentialCooldownMs, told ?? 0)
+      if (error.code === 'upstream_quota') key.retire(until, 'its account has no quota left', 'told')
+      else key.retire(until, 'its key was refused', told === undefined ? 'doubt' : 'told')
     } else circuit.failed(now, policy, error.code, seat)
     return
   }
@@ -103,7 +102,8 @@ function judge({ target, key, seat }: Attempt, error: GatewayError, policy: Brea
     key.ofModel(target.model).open(now + policy.credentialCooldownMs, 'its key may not use this model')
     return
   }
-  if (told !== undefined && asked !== undefined && asked > 0) circuit.open(told, `${error.code}, and it said when`)
+  if (told !== undefined && asked !== undefined && asked > 0)
+    circuit.open(told, `${error.code}, and it said when`, 'told')
   else circuit.failed(now, policy, error.code, seat)
 }
 
@@ -120,5 +120,5 @@ export function pace(
   now: number,
 ): void {
   const ms = restMs(headers, now, tokens)
-  if (ms) key?.ofModel(target.model).open(now + Math.min(ms, policy.maxRetryAfterMs), 'rate limited', false)
+  if (ms) key?.ofModel(target.model).open(now + Math.min(ms, policy.maxRetryAfterMs), 'rate limited', 'named')
 }

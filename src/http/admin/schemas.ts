@@ -59,6 +59,15 @@ export const Upstream = Type.Object(
     models: Type.Optional(Type.Array(Type.String())),
     callerKeys: Type.Optional(Type.Boolean()),
     allowHosts: Type.Optional(Type.Array(Type.String())),
+    healthCheck: Type.Optional(
+      Type.Object(
+        {
+          everyMs: Type.Integer({ minimum: 100, maximum: 3_600_000 }),
+          path: Type.Optional(Type.String({ pattern: '^/[\\w./~%-]*$', maxLength: 500 })),
+        },
+        closed,
+      ),
+    ),
   },
   closed,
 )

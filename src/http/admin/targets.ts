@@ -27,11 +27,12 @@ export const targetRoutes: readonly CoreRoute[] = [
     method: 'GET',
     path: 'health/targets',
     summary:
-      'Each target and key that was used: its breaker, calls in flight, first-token time, tokens of this minute.',
+      'Each target and key that was used: its breaker, calls in flight, first-token time, tokens of this minute; free looks.',
     answer: anything,
     example: {
       targets: [{ upstream: 'first', model: 'gpt-4o-mini', state: 'closed', inFlight: 2, firstTokenMs: 412 }],
       keys: [{ upstream: 'first', credential: 'main', state: 'open', reason: 'its key was refused' }],
+      checks: [{ upstream: 'first', path: '/models', at: '2026-11-24T12:00:00.000Z', status: 200, ms: 41 }],
     },
     handle({ gateway, now: clock }) {
       const now = clock()
@@ -61,7 +62,8 @@ export const targetRoutes: readonly CoreRoute[] = [
         requestsThisMinute: k.minute.requests(now),
         tokensThisMinute: k.minute.tokens(now),
       }))
-      return { targets, keys }
+      const checks = [...gateway.checks.looks()].map((look) => ({ ...look, at: new Date(look.at).toISOString() }))
+      return { targets, keys, checks }
     },
   },
   {
