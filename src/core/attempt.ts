@@ -16,6 +16,7 @@ import { relayed } from './relayed.ts'
 import { type Frame, MARK, type Reply, type ReplyFacts } from './reply.ts'
 import type { JsonObject, JsonValue, ModelRequest, Rest } from './request.ts'
 import { pace } from './routing/verdict.ts'
+import { foreignTo } from './seals.ts'
 import type { Settlement } from './settlement.ts'
 import type { Signed } from './signing.ts'
 import type { Thoughts } from './thoughts.ts'
@@ -108,6 +109,7 @@ export function bodyFor(
   dialect: Dialect,
   side: UpstreamSide,
   ports: AttemptPorts,
+  isForeign?: (seal: string) => boolean,
 ): readonly Buffer[] {
   const client = ports.dialects.get(x.dialect)?.client
   if (x.relay && x.relay.json !== true) return relayedBody(x, x.relay, parameters(x, target), target.model)
@@ -119,6 +121,7 @@ export function bodyFor(
     if (more) Object.assign(edits, more)
     const vendors = vendorEdits(x, target, dialect)
     if (vendors) Object.assign(edits, vendors)
+    if (isForeign) Object.assign(edits, unsealed(x, plan, target, dialect, x.json, isForeign))
     if (target.capabilities?.refuses) {
       const lost: string[] = []
       Object.assign(edits, refusedFields({ ...x.json, ...edits }, target, side, lost))
@@ -129,8 +132,8 @@ export function bodyFor(
   if (!client) throw failure('not_found', { what: `dialect "${x.dialect}"` })
   const read = requestFor(x, target, client)
   const scope = x.principal?.scope
-  const isForeign = read.operation === 'chat' && dialect.id !== x.dialect && scope !== undefined
-  const request = isForeign ? ports.thoughts.restored(read, scope, dialect.id) : read
+  const mayHaveLost = read.operation === 'chat' && dialect.id !== x.dialect && scope !== undefined
+  const request = mayHaveLost ? ports.thoughts.restored(read, scope, dialect.id) : read
   const { quirks } = target.upstream.provider
   const limit = ports.outputLimitOf(target.model)
   const lost: string[] = []
@@ -144,7 +147,25 @@ export function bodyFor(
   const refused = refusedFields(written, target, side, lost)
   tell(x, plan, target, lost)
   const vendors = vendorEdits(x, target, dialect)
-  return [Buffer.from(JSON.stringify(refused || vendors ? { ...written, ...refused, ...vendors } : written))]
+  const opened = isForeign && unsealed(x, plan, target, dialect, written, isForeign)
+  const isWhole = !refused && !vendors && !opened
+  return [Buffer.from(JSON.stringify(isWhole ? written : { ...written, ...refused, ...vendors, ...opened }))]
+}
+
+/** The body's fields without what this account cannot read, where it brings such. */
+function unsealed(
+  x: Exchange,
+  plan: Plan,
+  target: Target,
+  { seals }: Dialect,
+  body: JsonObject,
+  isForeign: (seal: string) => boolean,
+): Readonly<Record<string, JsonValue>> | undefined {
+  if (!seals?.of(body).some(isForeign)) return undefined
+  const edits = seals.without(body, isForeign)
+  if (!edits || plan.unsupported === 'reject') throw failure('sealed_elsewhere', { upstream: target.upstream.id })
+  tell(x, plan, target, ['reasoning sealed by another account'])
+  return edits
 }
 
 /** Pictures, files and sound are what is said, not how: an answer without them would be an answer to something else (A66). */
@@ -205,9 +226,10 @@ function prepared(x: Exchange, seat: Seat, books: Books, ports: AttemptPorts, si
   const { provider, signer } = target.upstream
   const path = endpointOf(x, target, dialect.id)
   if (path === undefined) throw failure('no_target', { problem: `no endpoint for ${dialect.id}` })
-  const body = bodyFor(x, x.plan as Plan, target, dialect, side, ports)
   const brought = callerKey(x, target)
   const credential = brought === undefined ? seat.key : { id: 'caller', secret: brought }
+  const isForeign = x.sealed && dialect.seals && foreignTo(target, credential?.id, x.sealed, dialect.seals)
+  const body = bodyFor(x, x.plan as Plan, target, dialect, side, ports, isForeign)
   const headers = ports.wire.upstreamHeaders(x.headers, provider.forward ?? [])
   if (!x.relay) headers['content-type'] = 'application/json'
   else if (x.relay.contentType === undefined) delete headers['content-type']
@@ -278,6 +300,8 @@ async function made(call: Call, attempt: Attempt, again = false): Promise<Reply>
     // A credential that expired under way is no reason to fail: one fresh one is tried, once.
     const mayRenew = !again && signed?.credential !== undefined && error.code === 'upstream_credentials'
     if (mayRenew && signer?.refused?.(signed?.credential as object)) return made(call, attempt, true)
+    const opened = !again && call.x.sealed ? withoutSeals(call, error) : undefined
+    if (opened) return made(opened, attempt, true)
     throw closeFailed(call.books, attempt, undefined, error, sentAt)
   }
   const type = incoming.headers['content-type'] ?? ''
@@ -288,6 +312,16 @@ async function made(call: Call, attempt: Attempt, again = false): Promise<Reply>
   } catch (error) {
     throw closeFailed(call.books, attempt, undefined, error, sentAt)
   }
+}
+
+/** The same call without anything sealed, where the vendor says that a seal is another account's and the route lets it go. */
+function withoutSeals(call: Call, { details }: GatewayError): Call | undefined {
+  const { x, seat, dialect, side, ports } = call
+  const plan = x.plan as Plan
+  const complaint = { code: details.upstreamCode, message: details.upstreamMessage }
+  if (plan.unsupported === 'reject' || !dialect.seals?.refused(complaint)) return undefined
+  if (!dialect.seals.without(x.json, () => true)) return undefined
+  return { ...call, body: bodyFor(x, plan, seat.target, dialect, side, ports, () => true) }
 }
 
 /** Notes what the head of the answer says. */

@@ -8,6 +8,7 @@ import type { Provider } from './provider.ts'
 import type { Endpoints } from './relay.ts'
 import type { Frame, ReplyEvent, ReplyFacts } from './reply.ts'
 import type { JsonObject, JsonValue, ModelRequest, Operation, ReportUnsupported } from './request.ts'
+import type { Seals } from './seals.ts'
 
 /**
  * How a streamed reply is cut into events on the wire. AWS's binary events are written anew as server-sent events where
@@ -140,6 +141,8 @@ export interface Dialect {
   readonly upstream?: UpstreamSide
   /** Only relayed: the endpoints that are meant. */
   readonly endpoints?: Endpoints
+  /** What in it only the account that made it can read. */
+  readonly seals?: Seals
 }
 
 export const defineDialect = (dialect: Dialect): Dialect => dialect

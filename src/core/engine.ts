@@ -19,6 +19,7 @@ import { clientTimeoutMs } from './routing/deadline.ts'
 import type { Pins } from './routing/health.ts'
 import { arrange } from './routing/rules.ts'
 import { wishesOf } from './routing/wishes.ts'
+import { nearSeals, sealsIn } from './seals.ts'
 import type { Snapshot } from './snapshot.ts'
 import type { Ledger } from './store.ts'
 import { type TryPorts, tryEach } from './tries.ts'
@@ -80,6 +81,9 @@ export async function run(x: Exchange, arriving: Arriving, snapshot: Snapshot, p
     if (x.refers) x.owned = claim(x, x.refers, ports.objects)
     const { within, inside } = x.relay?.deed ?? NOTHING
     if (within) x.owned = [...(x.owned ?? []), ...claimWithin(x, within, inside === true, ports.objects)]
+    const seals = ports.dialects.get(x.dialect)?.seals
+    const sealed = seals && sealsIn(x.json, seals, ports.objects)
+    if (sealed) x.sealed = sealed
     const plan = planFor(x, snapshot, ports)
     x.plan = isPromise(plan) ? await plan : plan
     const narrow = (by: Narrowed): void => {
@@ -181,7 +185,7 @@ function arrangedFor(x: Exchange, routed: Plan, snapshot: Snapshot, ports: PlanP
   // A vendor that routes by itself gets these wishes as they are.
   const wishes = x.relay || able.every(({ upstream }) => upstream.provider.quirks?.routes) ? undefined : wishesOf(x)
   if (wishes && wishes.fields.length > 0) x.ownFields = wishes.fields
-  const arranged = found.rules || wishes ? arrange(x, found, wishes, ports, dry) : found
+  const arranged = nearSeals(x, found.rules || wishes ? arrange(x, found, wishes, ports, dry) : found)
   const patienceMs = clientTimeoutMs(x)
   if (patienceMs !== undefined) x.deadline = x.started + Math.min(patienceMs, arranged.timeouts.totalMs)
   // Without a module that says how to go on, the first target is the only one.

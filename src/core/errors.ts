@@ -40,6 +40,12 @@ export const ERRORS = {
     'elsewhere',
     'Upstream "{upstream}" cannot be given {what}; send the content in another way, or choose another model.',
   ),
+  sealed_elsewhere: kind(
+    400,
+    'client',
+    'elsewhere',
+    'The request brings back what another account has sealed, and upstream "{upstream}" cannot read it. Leave those items out, or ask for a model of the upstream that made them.',
+  ),
   authentication_required: kind(
     401,
     'client',

@@ -20,6 +20,7 @@ import type { KeyHealth, KeyLimits, TargetHealth } from './routing/health.ts'
 import type { HedgePolicy } from './routing/hedge.ts'
 import type { RouteRules } from './routing/rules.ts'
 import type { Scopes } from './scopes.ts'
+import type { SealsOf } from './seals.ts'
 import type { Signer } from './signing.ts'
 import type { PriceCap, Usage } from './usage.ts'
 import type { BodyScan } from './wire.ts'
@@ -245,6 +246,8 @@ export interface Exchange extends Caller {
   principal?: Principal
   /** Those of `refers`, known to be the caller's. */
   owned?: readonly OwnedObject[]
+  /** What it brings that only the account that made it can read. */
+  sealed?: SealsOf
   /** Filled by `scopesOf`. */
   scopes?: Scopes
   /** What it runs through, where that is not the same for everybody. */

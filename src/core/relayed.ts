@@ -55,7 +55,7 @@ export async function relayed(a: RelayedCall): Promise<Reply> {
       if (part !== object) body = Buffer.from(JSON.stringify(part))
       // An answer that used something is work done, not a thing made.
       const made = a.relay.anywhere && facts.usage ? undefined : madeBy(a.relay.deed, object)
-      if (made) facts.made = made
+      if (made) facts.made = [...made, ...(facts.made ?? [])]
     }
     keep(a.x, attempt, facts, ports.objects, ports.now())
     afterwards(a.x, ports.objects)

@@ -11,6 +11,7 @@ import type { Pins } from './routing/health.ts'
 import { hedged, type Start } from './routing/hedge.ts'
 import { enter, isUsable, keyFor, recoveryOf } from './routing/pool.ts'
 import { lacksModel, letGo } from './routing/verdict.ts'
+import { sealedBy } from './seals.ts'
 
 /** A target, the key to use there, and how long it may take: what one call needs to know. */
 export interface Seat {
@@ -203,7 +204,7 @@ function seatAt(
   const now = ports.now()
   const pooled = target.upstream.credentials.length > 0 && !ports.bringsKey(target)
   // What an account made, only the same account knows.
-  const account = x.owned?.[0]?.credential
+  const account = (x.owned?.[0] ?? sealedBy(x.sealed, target.upstream.id))?.credential
   const own = account === undefined ? undefined : target.upstream.credentials.find(({ id }) => id === account)
   const key = pooled ? (own ?? keyFor(target, now, spent, x.affinity?.name, judged)) : undefined
   if (pooled && !key) return undefined

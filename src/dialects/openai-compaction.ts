@@ -3,6 +3,7 @@
  * is relayed, and costs what its usage says.
  */
 import { relayOnly } from './native/index.ts'
+import { seals, sealsIn } from './openai-responses/index.ts'
 
 export default relayOnly({
   id: 'openai-compaction',
@@ -12,5 +13,7 @@ export default relayOnly({
     roots: ['/responses/compact'],
     deed: (method, path) => (method === 'POST' && path === '/responses/compact' ? {} : undefined),
   },
+  seals,
+  sealsIn: (body) => sealsIn(body.output),
   references: ['previous_response_id', 'file_id'],
 })

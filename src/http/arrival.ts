@@ -13,6 +13,7 @@ import { namedIn } from '../core/references.ts'
 import type { Relay } from '../core/relay.ts'
 import type { JsonObject, ModelRequest, Operation } from '../core/request.ts'
 import type { Scopes } from '../core/scopes.ts'
+import type { SealsOf } from '../core/seals.ts'
 import type { Snapshot } from '../core/snapshot.ts'
 import type { BodyScan } from '../core/wire.ts'
 import type { Received } from './receive.ts'
@@ -59,6 +60,7 @@ export class Arrival implements Exchange {
 
   principal?: Principal
   owned?: readonly OwnedObject[]
+  sealed?: SealsOf
   scopes?: Scopes
   pipeline?: Pipeline
   plan?: Plan

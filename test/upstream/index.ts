@@ -14,6 +14,7 @@ import { Ledger, type Row } from './ledger.ts'
 import { openai } from './openai.ts'
 import { createPlatform, type PlatformCall } from './platform.ts'
 import { type Call, type Dialect, type ErrorParts, Refusal } from './reply.ts'
+import { createStoredResponses } from './stored-responses.ts'
 import { type Line, type Reply, send } from './wire.ts'
 
 export { type Behaviour, type BehaviourName, behaviours, describeBehaviours } from './behaviour.ts'
@@ -65,6 +66,7 @@ export async function startUpstream(options: UpstreamOptions = {}): Promise<Upst
   const seenPrefixes = new Set<string>()
   let rules: ScriptedRule[] = []
   let platform = createPlatform()
+  let storedResponses = createStoredResponses()
 
   const settings = {
     // An upstream of this kind decides for itself when it is slow; nothing here may time out by default.
@@ -187,6 +189,7 @@ export async function startUpstream(options: UpstreamOptions = {}): Promise<Upst
         contentType: headers['content-type'] ?? '',
         body,
         document,
+        account: headers.authorization ?? '',
       }
       const asked = route?.model ?? (str(document.model) || platform.modelOf(kept) || 'unknown')
       const named = parseModel(asked)
@@ -238,7 +241,7 @@ export async function startUpstream(options: UpstreamOptions = {}): Promise<Upst
         if (strange.length > 0) return refuse(400, `unknown behaviour: ${strange.join(', ')}`)
         const failing = failuresLeft(b, `${path} ${asked}`)
         const isTold = failing || (b['500-then-ok'] === undefined && (b.status ?? 0) >= 400)
-        const answered = route || isTold ? undefined : platform.answer(kept)
+        const answered = route || isTold ? undefined : (platform.answer(kept) ?? storedResponses.answer(kept))
         if (answered) {
           const { status = 200, contentType = 'application/json', framing = 'body', events } = answered
           return { ...single(call, dialect, status, ''), framing, contentType, events }
@@ -265,6 +268,8 @@ export async function startUpstream(options: UpstreamOptions = {}): Promise<Upst
         }
         if (row.method === 'POST' && !isJson) return refuse(400, 'We could not parse the JSON body of your request.')
         try {
+          const later = route?.operation === 'responses' ? storedResponses.keep(call) : undefined
+          if (later) return single(call, dialect, 200, later)
           return replyOf(call, dialect, row)
         } catch (error) {
           if (error instanceof Refusal) return refuse(error.status, error.message, error.code)
@@ -363,6 +368,7 @@ export async function startUpstream(options: UpstreamOptions = {}): Promise<Upst
       failures.clear()
       seenPrefixes.clear()
       platform = createPlatform()
+      storedResponses = createStoredResponses()
       rules = []
       for (const socket of held) socket.destroy()
     },

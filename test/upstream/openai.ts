@@ -13,13 +13,14 @@ import {
   type ErrorParts,
   FILL,
   finitePieces,
+  isSealedFor,
   meter,
   NON_TEXT,
   piecesOf,
   Refusal,
   type Said,
   say,
-  signatureOf,
+  sealFor,
   tokensIn,
   type Usage,
   usageOf,
@@ -411,6 +412,17 @@ function responses(call: Call): Answer {
   const items =
     typeof document.input === 'string' ? [{ role: 'user', content: document.input }] : list(document.input).map(doc)
   if (items.length === 0) throw new Refusal(400, "Missing required parameter: 'input'.", 'missing_required_parameter')
+  const account = call.headers.authorization ?? ''
+  for (const item of items) {
+    const seal = str(doc(item).encrypted_content)
+    if (seal !== '' && !isSealedFor(account, seal)) {
+      throw new Refusal(
+        400,
+        `The encrypted content ${seal.slice(0, 4)}... could not be verified.`,
+        'invalid_encrypted_content',
+      )
+    }
+  }
   const format = doc(doc(document.text).format)
   const asked: Asked = {
     last: textOf(items.at(-1)?.content) || str(items.at(-1)?.output),
@@ -472,7 +484,7 @@ function responses(call: Call): Answer {
     id: `rs_${id}`,
     type: 'reasoning',
     summary: [{ type: 'summary_text', text: said.reasoning }],
-    encrypted_content: signatureOf(said.reasoning),
+    encrypted_content: sealFor(account, said.reasoning),
   })
   const part = (content: string) => ({ type: 'output_text', annotations: [], logprobs: [], text: content })
   const message = (status: string, content: unknown[]) => ({

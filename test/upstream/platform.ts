@@ -14,6 +14,8 @@ export type PlatformCall = {
   contentType: string
   body: Buffer
   document: Doc
+  /** The credential, as it came. */
+  account: string
 }
 export type PlatformReply = {
   status?: number

@@ -333,5 +333,10 @@ export function vectorOf(text: string, dimensions: number): Float32Array {
   return vector.map((value) => value / length)
 }
 
+/** What only one account can read: opaque, and it says whose it is. */
+export const sealFor = (account: string, text: string): string => signatureOf(text) + sealOf(account)
+export const isSealedFor = (account: string, seal: string): boolean => seal.endsWith(sealOf(account))
+const sealOf = (account: string): string => `.${signatureOf(account).slice(0, 8)}`
+
 /** What a provider signs its reasoning with: opaque, and different for another text. */
 export const signatureOf = (text: string): string => createHash('sha256').update(`signed ${text}`).digest('base64')

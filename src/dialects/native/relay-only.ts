@@ -7,6 +7,7 @@ import { badRequest } from '../../core/errors.ts'
 import type { Endpoints } from '../../core/relay.ts'
 import type { ReplyEvent, ReplyFacts } from '../../core/reply.ts'
 import type { JsonObject, JsonValue, RelayOperation } from '../../core/request.ts'
+import { type Seals, sealsMade } from '../../core/seals.ts'
 import { onlyEvent } from '../../core/unstreamed.ts'
 import type { Usage } from '../../core/usage.ts'
 import { formatSse } from '../../wire/sse.ts'
@@ -25,6 +26,9 @@ export interface Family {
   /** The types of the events with which its streams end; absent: whenever the bytes do. */
   readonly last?: RegExp
   readonly references?: readonly string[]
+  readonly seals?: Seals
+  /** The seals in an answer. */
+  sealsIn?(body: JsonObject): readonly string[]
   /** An answer may have a field `error` that is part of it: the reason why a job failed. */
   readonly hasErrors?: true
 }
@@ -37,6 +41,7 @@ export function relayOnly(family: Family): Dialect {
     id,
     operation,
     ...(endpoints ? { endpoints } : {}),
+    ...(family.seals ? { seals: family.seals } : {}),
     client: {
       fields: { model: 'string', stream: 'boolean', user: 'string', ...family.fields },
       streamType: 'text/event-stream',
@@ -75,6 +80,8 @@ export function relayOnly(family: Family): Dialect {
         const usage = usageOf(body)
         if (model !== undefined) facts.model = model
         if (usage) facts.usage = usage
+        const seals = family.sealsIn?.(body) ?? []
+        if (seals.length > 0) facts.made = sealsMade(seals)
         return facts
       },
       readError,

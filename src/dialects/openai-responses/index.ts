@@ -8,6 +8,7 @@ import { failStream } from './errors.ts'
 import { outputLimit } from './parameters.ts'
 import { ResponseReader } from './reader.ts'
 import { boundTo, readRequest, writeRequest } from './request.ts'
+import { seals } from './seals.ts'
 import { ID } from './vocabulary.ts'
 import { factsOf, ResponseWatcher } from './watcher.ts'
 import { streamWriter, writeBody } from './writer.ts'
@@ -15,6 +16,7 @@ import { streamWriter, writeBody } from './writer.ts'
 export default defineDialect({
   id: ID,
   operation: 'chat',
+  seals,
   client: {
     fields: {
       model: 'string',
@@ -61,3 +63,5 @@ export default defineDialect({
     readError,
   },
 })
+
+export { seals, sealsIn } from './seals.ts'

@@ -6,10 +6,12 @@ import type { Watcher } from '../../core/dialect.ts'
 import { failure, GatewayError } from '../../core/errors.ts'
 import { type Frame, MARK, type ReplyFacts } from '../../core/reply.ts'
 import type { JsonObject, JsonValue } from '../../core/request.ts'
+import { sealsMade } from '../../core/seals.ts'
 import { isComment, sseData } from '../../wire/sse.ts'
 import { isObject, listOf, objectOf, wordOf } from '../openai-chat/index.ts'
 import { bornInside } from './errors.ts'
 import { finishOf } from './reader.ts'
+import { sealsIn } from './seals.ts'
 import { usageOf } from './usage.ts'
 
 /** How far into a frame its type stands: behind `event: …\ndata: {"type":`. */
@@ -68,6 +70,11 @@ export class ResponseWatcher implements Watcher {
       return
     }
     const kind = objectOf(value.item).type
+    if (type === 'response.output_item.done') {
+      const made = sealsMade(sealsIn([value.item as JsonValue]))
+      if (made.length > 0) facts.made = [...(facts.made ?? []), ...made]
+      return
+    }
     if (type !== 'response.output_item.added' || kind === 'message' || kind === 'reasoning') return
     if (kind === 'function_call' || kind === 'custom_tool_call') this.#calls++
     frame.marks |= MARK.content
@@ -111,6 +118,8 @@ export function factsOf(body: JsonValue): ReplyFacts {
       facts.textBytes += Buffer.byteLength(wordOf(text) ?? wordOf(refusal) ?? '')
     }
   }
+  const seals = sealsMade(sealsIn(body.output))
+  if (seals.length > 0) facts.made = [...(facts.made ?? []), ...seals]
   facts.finish = finishOf(body, calls > 0)
   facts.complete = true
   return facts

@@ -2,6 +2,7 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import type { Maker, Objects, OwnedObject } from '../../core/objects.ts'
 import type { JsonObject } from '../../core/request.ts'
+import { SEALED, SEALS_KEPT_MS } from '../../core/seals.ts'
 import type { Transact } from './database.ts'
 
 export class ObjectsFile implements Objects {
@@ -12,6 +13,7 @@ export class ObjectsFile implements Objects {
   readonly #unsettled: StatementSync
   readonly #note: StatementSync
   readonly #remove: StatementSync
+  readonly #expire: StatementSync
 
   constructor(db: DatabaseSync, transact: Transact) {
     this.#transact = transact
@@ -24,11 +26,16 @@ export class ObjectsFile implements Objects {
     )
     this.#unsettled = db.prepare('SELECT * FROM objects WHERE kind = ? AND settled = 0 ORDER BY made_at LIMIT ?')
     this.#note = db.prepare('UPDATE objects SET facts = ?, settled = ? WHERE id = ? AND upstream = ?')
+    // A few with each new one: there is never much to do at once.
+    this.#expire = db.prepare(
+      `DELETE FROM objects WHERE (id, upstream) IN (SELECT id, upstream FROM objects WHERE kind = '${SEALED}' AND made_at < ? LIMIT 3)`,
+    )
     this.#remove = db.prepare('DELETE FROM objects WHERE id = ? AND upstream = ?')
   }
 
   put(o: OwnedObject): void {
-    this.#transact(() =>
+    this.#transact(() => {
+      if (o.kind === SEALED) this.#expire.run(o.madeAt - SEALS_KEPT_MS)
       this.#put.run(
         o.id,
         o.upstream,
@@ -40,8 +47,8 @@ export class ObjectsFile implements Objects {
         JSON.stringify(o.maker),
         o.facts ? JSON.stringify(o.facts) : null,
         isSettled(o.facts),
-      ),
-    )
+      )
+    })
   }
 
   find(id: string): OwnedObject[] {

@@ -18,4 +18,5 @@ export const OBJECTS_MIGRATIONS: readonly string[] = [
    ) STRICT, WITHOUT ROWID;
    CREATE INDEX objects_of ON objects (scope, upstream, kind, made_at);
    CREATE INDEX objects_open ON objects (kind, made_at) WHERE settled = 0;`,
+  `CREATE INDEX objects_sealed ON objects (made_at) WHERE kind = 'sealed';`,
 ]
