@@ -197,6 +197,7 @@ async function start(options: ServeOptions, undo: (() => Promise<unknown>)[]): P
   })
   const looking = setInterval(() => void settlement.look(), options.batchesMs ?? BATCHES_MS)
   undo.push(async () => clearInterval(looking))
+  const signIns = providers.flatMap(({ signIn }) => (signIn ? [signIn.token] : []))
   const doors: DataPlaneParts = {
     gateway,
     identity,
@@ -214,6 +215,7 @@ async function start(options: ServeOptions, undo: (() => Promise<unknown>)[]): P
       objects: store.objects,
       settlement,
       outputLimitOf: catalog.outputLimitOf,
+      isSignIn: (key) => signIns.some((token) => token.test(key)),
       now,
       pins: gateway.health.pins,
       background: running,

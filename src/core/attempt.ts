@@ -2,12 +2,14 @@
  * One call to one target: builds the bytes (relay or translation), books it, sends it, judges the answer, and peeks
  * into a stream until its first content, so that whatever goes wrong before that can still go elsewhere.
  */
+import { trimmed } from './betas.ts'
 import type { Books } from './books.ts'
 import { upstreamError } from './classify.ts'
 import type { ClientSide, Dialect, UpstreamSide, Watcher } from './dialect.ts'
 import type { IncomingReply, OutgoingCall } from './egress.ts'
 import { failure, GatewayError } from './errors.ts'
 import type { Attempt, AttemptOutcome, Exchange, Plan, Target, Timeouts } from './exchange.ts'
+import { broughtKey } from './keys.ts'
 import { keep, type Objects } from './objects.ts'
 import { pathOf } from './provider.ts'
 import { refusedFields } from './refused.ts'
@@ -30,6 +32,8 @@ export interface AttemptPorts {
   readonly objects: Objects
   readonly settlement: Settlement
   outputLimitOf(model: string): number | undefined
+  /** Whether a key is a caller's sign-in at some vendor. */
+  isSignIn(key: string): boolean
   now(): number
   readonly version: string
 }
@@ -182,15 +186,26 @@ function tell(x: Exchange, plan: Plan, target: Target, lost: readonly string[]):
   for (const what of lost) x.unsupported.add(what)
 }
 
-const vendorEdits = ({ stream, headers }: Exchange, { upstream, model }: Target, { id }: Dialect) =>
-  upstream.provider.edits?.(id, { model, stream, options: upstream.options, headers })
+const vendorEdits = ({ stream, headers }: Exchange, target: Target, { id }: Dialect) => {
+  const { upstream, model } = target
+  const { edits } = upstream.provider
+  return edits?.(id, { model, stream, options: upstream.options, headers: trimmed(headers, target, []) })
+}
 
-function callerKey(x: Exchange, { upstream }: Target): string | undefined {
-  if (!upstream.callerKeys || x.plan?.via !== 'upstream' || x.principal?.kind !== 'local') return undefined
-  return /^Bearer\s+(\S+)$/i.exec(x.headers.authorization ?? '')?.[1] ?? x.headers['x-api-key']
+/**
+ * The caller's own key for this target, where an administrator allows it there: a vendor's sign-in at that vendor and
+ * nowhere else (A69), any other key where the upstream was asked for by name.
+ */
+function callerKey(x: Exchange, { upstream }: Target, ports: Pick<AttemptPorts, 'isSignIn'>): string | undefined {
+  if (!upstream.callerKeys) return undefined
+  const brought = broughtKey(x.headers, x.principal?.kind === 'local')
+  if (brought === undefined) return undefined
+  if (ports.isSignIn(brought)) return upstream.provider.signIn?.token.test(brought) ? brought : undefined
+  return x.plan?.via === 'upstream' ? brought : undefined
 }
 /** Whether the client's own key is used at this target, instead of one of the pool. */
-export const bringsKey = (x: Exchange, target: Target): boolean => callerKey(x, target) !== undefined
+export const bringsKey = (x: Exchange, target: Target, ports: Pick<AttemptPorts, 'isSignIn'>): boolean =>
+  callerKey(x, target, ports) !== undefined
 
 /**
  * Everything about a call that is known before it is made. Put together at once and apart from the waiting: what lives in
@@ -226,17 +241,21 @@ function prepared(x: Exchange, seat: Seat, books: Books, ports: AttemptPorts, si
   const { provider, signer } = target.upstream
   const path = endpointOf(x, target, dialect.id)
   if (path === undefined) throw failure('no_target', { problem: `no endpoint for ${dialect.id}` })
-  const brought = callerKey(x, target)
+  const brought = callerKey(x, target, ports)
   const credential = brought === undefined ? seat.key : { id: 'caller', secret: brought }
   const isForeign = x.sealed && dialect.seals && foreignTo(target, credential?.id, x.sealed, dialect.seals)
   const body = bodyFor(x, x.plan as Plan, target, dialect, side, ports, isForeign)
-  const headers = ports.wire.upstreamHeaders(x.headers, provider.forward ?? [])
+  const lost: string[] = []
+  const asked = trimmed(x.headers, target, lost)
+  for (const what of lost) x.unsupported.add(what)
+  const headers = ports.wire.upstreamHeaders(asked, provider.forward ?? [])
   if (!x.relay) headers['content-type'] = 'application/json'
   else if (x.relay.contentType === undefined) delete headers['content-type']
   else headers['content-type'] = x.relay.contentType
   headers['user-agent'] = `stockyard/${ports.version}`
   Object.assign(headers, provider.headers, target.upstream.headers)
-  if (credential && !signer) Object.assign(headers, sign(provider.sign, credential.secret))
+  const signsIn = brought !== undefined && provider.signIn?.token.test(brought) ? provider.signIn.sign : provider.sign
+  if (credential && !signer) Object.assign(headers, sign(signsIn, credential.secret))
   const method = x.relay?.method ?? 'POST'
   const url = target.upstream.baseUrl + path
   return { x, seat, dialect, side, books, ports, signal, method, url, headers, body, credential }

@@ -103,7 +103,7 @@ export async function run(x: Exchange, arriving: Arriving, snapshot: Snapshot, p
     const tries: TryPorts = {
       pins: ports.pins,
       now: ports.now,
-      bringsKey: (target) => bringsKey(x, target),
+      bringsKey: (target) => bringsKey(x, target, ports),
       known: (error) => asGatewayError(error, x),
       call: (seat, signal) =>
         callTarget(x, seat, books, ports, signal, (attempt, core) =>

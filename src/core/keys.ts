@@ -132,13 +132,32 @@ export function letters(length: number): string {
   return text
 }
 
+/** The gateway's own header for a key of its own: for clients whose other headers carry a vendor's sign-in (A69). */
+export const KEY_HEADER = 'x-stockyard-key'
+
 /** Wherever the SDKs put a key. */
 export function sentKey(headers: Readonly<Record<string, string | undefined>>): string | undefined {
-  const { authorization } = headers
+  const { authorization, [KEY_HEADER]: own } = headers
+  if (own !== undefined) return BEARER.exec(own)?.[1] ?? own
   if (authorization !== undefined) {
     const bearer = BEARER.exec(authorization)?.[1]
     if (bearer !== undefined) return bearer
   }
   return headers['x-api-key'] ?? headers['api-key'] ?? headers['x-goog-api-key']
+}
+const PLACES = [KEY_HEADER, 'authorization', 'x-api-key', 'api-key', 'x-goog-api-key']
+export const withoutKeys = (headers: Readonly<Record<string, string | undefined>>) =>
+  Object.fromEntries(Object.entries(headers).filter(([name]) => !PLACES.includes(name)))
+
+/** A key that may be a vendor's: one beside the gateway's own, or one of a caller who needs none here. */
+export function broughtKey(
+  headers: Readonly<Record<string, string | undefined>>,
+  needsNone: boolean,
+): string | undefined {
+  const own = headers[KEY_HEADER]
+  if (own === undefined && !needsNone) return undefined
+  const { [KEY_HEADER]: _, ...others } = headers
+  const brought = sentKey(others)
+  return brought?.startsWith(KEY_PREFIX) || (own !== undefined && brought === sentKey(headers)) ? undefined : brought
 }
 const BEARER = /^Bearer[ ]+(\S+)$/i

@@ -3,11 +3,12 @@
  * of its own so that it counts against nobody's limits, and never returned to anybody. It carries what the modules made
  * of the request, and it is not tried twice.
  */
-import { bringsKey, callTarget } from './attempt.ts'
+import { callTarget } from './attempt.ts'
 import { Books, type BooksPorts, outcomeOf } from './books.ts'
 import { asGatewayError } from './deliver.ts'
 import type { EnginePorts } from './engine.ts'
 import { type Exchange, ONE_ATTEMPT, type Plan, type Target } from './exchange.ts'
+import { withoutKeys } from './keys.ts'
 import type { Snapshot } from './snapshot.ts'
 import { tryEach } from './tries.ts'
 
@@ -43,6 +44,8 @@ export function mirror(
   const { breaker, rules, ...how } = plan
   const shadow: Exchange = {
     ...asked,
+    // A copy is the gateway's own doing: nobody's key pays for it.
+    headers: withoutKeys(x.headers),
     id: `${x.id}-mirror`,
     arrivedAt: ports.now(),
     started: performance.now(),
@@ -72,7 +75,7 @@ async function carried(x: Exchange, books: Books, ports: EnginePorts): Promise<v
       {
         pins: ports.pins,
         now: ports.now,
-        bringsKey: (target) => bringsKey(x, target),
+        bringsKey: () => false,
         known: (error) => asGatewayError(error, x),
         call: (seat, signal) => callTarget(x, seat, books, ports, signal, (_, core) => core()),
       },

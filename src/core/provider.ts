@@ -3,6 +3,7 @@
  * variables and quirks. An OpenAI-compatible one is about ten lines of data.
  */
 import type { TObject } from 'typebox'
+import type { Betas } from './betas.ts'
 import type { Framing, UpstreamComplaint } from './dialect.ts'
 import type { ErrorCode } from './errors.ts'
 import type { JsonObject, JsonValue } from './request.ts'
@@ -39,6 +40,8 @@ export interface Provider {
   readonly local?: boolean
   /** The headers that carry the credential; absent: `Authorization: Bearer`. */
   readonly sign?: (secret: string) => Readonly<Record<string, string>>
+  /** A caller's own sign-in at this vendor: what its tokens look like, and the headers that carry one. They go to nobody else. */
+  readonly signIn?: { readonly token: RegExp; readonly sign: (token: string) => Readonly<Record<string, string>> }
   /** Instead of `sign`, where the whole call is signed or the credential expires. Made once for each upstream. */
   readonly signer?: (parts: SignerParts) => Signer
   /** Sent with every call. */
@@ -71,6 +74,8 @@ export interface Provider {
   readonly catalog?: string
   /** Client request headers that may go to this vendor, besides the general few. */
   readonly forward?: readonly string[]
+  /** Where it serves another vendor's models: which of that one's trial features it takes. */
+  readonly betas?: Betas
   /** What this vendor means by an error, where its status and code do not say it by the general rules. */
   readonly classify?: (status: number, complaint: UpstreamComplaint) => ErrorCode | undefined
   readonly quirks?: {

@@ -11,6 +11,7 @@ export default defineProvider({
   docs: 'https://platform.claude.com/settings/keys',
   environment: { key: 'ANTHROPIC_API_KEY', baseUrl: 'ANTHROPIC_BASE_URL' },
   sign: (secret) => ({ 'x-api-key': secret }),
+  signIn: { token: /^sk-ant-oat/, sign: (token) => ({ authorization: `Bearer ${token}` }) },
   headers: { 'anthropic-version': '2023-06-01' },
   speaks: { 'anthropic-messages': '/v1/messages' },
   administration: ['/v1/organizations'],

@@ -3,6 +3,7 @@
  * A model is the name of a deployment; one of Anthropic's must have `claude` in its name. Keys, or tokens of Entra ID.
  */
 import { Type } from 'typebox'
+import { BETA_OPTION } from '../core/betas.ts'
 import { defineProvider, type EndpointCall, sayings } from '../core/provider.ts'
 import { ENTRA_OPTIONS, entraSigner } from '../wire/entra.ts'
 
@@ -25,6 +26,7 @@ export default defineProvider({
           description: 'Makes the base URL: `https://<resource>.services.ai.azure.com`.',
         }),
       ),
+      ...BETA_OPTION,
       ...ENTRA_OPTIONS,
     },
     { additionalProperties: false },
@@ -39,6 +41,29 @@ export default defineProvider({
     'cohere-rerank': '/providers/cohere/v2/rerank',
   },
   forward: ['anthropic-beta'],
+  // https://learn.microsoft.com/azure/ai-foundry/foundry-models/how-to/use-foundry-models-claude
+  betas: {
+    header: 'anthropic-beta',
+    asOf: '2026-11',
+    taken: [
+      'advanced-tool-use-2025-11-20',
+      'code-execution-2025-08-25',
+      'computer-use-2025-01-24',
+      'computer-use-2025-11-24',
+      'context-1m-2025-08-07',
+      'context-management-2025-06-27',
+      'effort-2025-11-24',
+      'files-api-2025-04-14',
+      'interleaved-thinking-2025-05-14',
+      'mcp-client-2025-04-04',
+      'mcp-client-2025-11-20',
+      'prompt-caching-scope-2026-01-05',
+      'skills-2025-10-02',
+      'structured-outputs-2025-11-13',
+      'web-fetch-2025-09-10',
+      'web-search-2025-03-05',
+    ],
+  },
   requestId: 'apim-request-id',
   catalog: 'azure',
   classify: sayings([

@@ -5,6 +5,7 @@
  * to a whole account. Complaints: https://docs.aws.amazon.com/bedrock/latest/userguide/troubleshooting-api-error-codes.html
  */
 import { type Static, Type } from 'typebox'
+import { BETA_OPTION, type Betas } from '../core/betas.ts'
 import { defineProvider, type EndpointCall, sayings } from '../core/provider.ts'
 import type { Signer, SignerParts } from '../core/signing.ts'
 import { AWS_SOURCES, awsCredentials, keysOf } from '../wire/aws/credentials.ts'
@@ -24,6 +25,7 @@ const Options = Type.Object(
     ),
     profile: Type.Optional(Type.String({ minLength: 1, description: 'For `profile`; else `AWS_PROFILE`, `default`.' })),
     roleArn: Type.Optional(Type.String({ pattern: '^arn:', description: 'For `web-identity`; else `AWS_ROLE_ARN`.' })),
+    ...BETA_OPTION,
     tokenFile: Type.Optional(
       Type.String({ minLength: 1, description: 'For `web-identity`; else `AWS_WEB_IDENTITY_TOKEN_FILE`.' }),
     ),
@@ -31,22 +33,28 @@ const Options = Type.Object(
   { additionalProperties: false },
 )
 
-/** What Bedrock takes of Anthropic's betas; any other is a 400 there. As of 2026-11. */
-const BETAS = new Set([
-  'computer-use-2024-10-22',
-  'computer-use-2025-01-24',
-  'computer-use-2025-11-24',
-  'token-efficient-tools-2025-02-19',
-  'interleaved-thinking-2025-05-14',
-  'dev-full-thinking-2025-05-14',
-  'output-128k-2025-02-19',
-  'fine-grained-tool-streaming-2025-05-14',
-  'context-1m-2025-08-07',
-  'context-management-2025-06-27',
-  'effort-2025-11-24',
-  'tool-search-tool-2025-10-19',
-  'tool-examples-2025-10-29',
-])
+/** https://docs.aws.amazon.com/bedrock/latest/userguide/model-parameters-anthropic-claude-messages-request-response.html */
+const BETAS: Betas = {
+  header: 'anthropic-beta',
+  asOf: '2026-11',
+  taken: [
+    'compact-2026-01-12',
+    'computer-use-2024-10-22',
+    'computer-use-2025-01-24',
+    'computer-use-2025-11-24',
+    'context-1m-2025-08-07',
+    'context-management-2025-06-27',
+    'dev-full-thinking-2025-05-14',
+    'effort-2025-11-24',
+    'fine-grained-tool-streaming-2025-05-14',
+    'interleaved-thinking-2025-05-14',
+    'output-128k-2025-02-19',
+    'token-efficient-tools-2025-02-19',
+    'tool-examples-2025-10-29',
+    'tool-search-tool-2025-10-19',
+  ],
+  renamed: { 'advanced-tool-use-2025-11-20': 'tool-search-tool-2025-10-19' },
+}
 
 const isClaude = (model: string): boolean => /anthropic\.claude/.test(model)
 const modelPath = (model: string): string => `/model/${encodeURIComponent(model.toWellFormed())}`
@@ -115,16 +123,15 @@ export default defineProvider({
     if (dialect === 'cohere-embed') return { model: undefined }
     if (dialect === 'cohere-rerank') return { model: undefined, api_version: 2 }
     if (dialect !== 'anthropic-messages') return undefined
-    const betas = (headers['anthropic-beta'] ?? '')
-      .split(',')
-      .flatMap((beta) => (BETAS.has(beta.trim()) ? [beta.trim()] : []))
+    const betas = headers[BETAS.header]
     return {
       model: undefined,
       stream: undefined,
       anthropic_version: 'bedrock-2023-05-31',
-      ...(betas.length > 0 ? { anthropic_beta: betas } : {}),
+      ...(betas === undefined ? {} : { anthropic_beta: betas.split(',') }),
     }
   },
+  betas: BETAS,
   requestId: 'x-amzn-requestid',
   catalog: 'aws',
   classify: sayings([

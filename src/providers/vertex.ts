@@ -7,6 +7,7 @@
 import type { IdentityPoolClient } from 'google-auth-library/build/src/auth/identitypoolclient.js'
 import type { JWT } from 'google-auth-library/build/src/auth/jwtclient.js'
 import { Type } from 'typebox'
+import { BETA_OPTION } from '../core/betas.ts'
 import { defineProvider, type EndpointCall, sayings } from '../core/provider.ts'
 import type { Signer, SignerParts } from '../core/signing.ts'
 import { type Fetched, Fresh } from '../wire/fresh.ts'
@@ -189,6 +190,7 @@ export default defineProvider({
         default: 'global',
         description: 'A region, `us`, `eu` or `global`; makes the base URL.',
       }),
+      ...BETA_OPTION,
       credentialsFile: Type.Optional(
         Type.String({
           minLength: 1,
@@ -241,6 +243,22 @@ export default defineProvider({
   edits: (dialect) =>
     dialect === 'anthropic-messages' ? { model: undefined, anthropic_version: 'vertex-2023-10-16' } : undefined,
   forward: ['anthropic-beta'],
+  // https://docs.cloud.google.com/vertex-ai/generative-ai/docs/partner-models/claude
+  betas: {
+    header: 'anthropic-beta',
+    asOf: '2026-11',
+    taken: [
+      'compact-2026-01-12',
+      'computer-use-2025-01-24',
+      'computer-use-2025-11-24',
+      'context-1m-2025-08-07',
+      'context-management-2025-06-27',
+      'interleaved-thinking-2025-05-14',
+      'tool-search-tool-2025-10-19',
+      'web-search-2025-03-05',
+    ],
+    renamed: { 'advanced-tool-use-2025-11-20': 'tool-search-tool-2025-10-19' },
+  },
   catalog: 'google',
   classify: sayings([
     [400, /API_KEY_INVALID|ACCESS_TOKEN/i, 'upstream_credentials'],

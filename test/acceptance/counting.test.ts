@@ -76,6 +76,7 @@ async function counted(
     wire: createWire(given.egress),
     dialects,
     outputLimitOf: () => undefined,
+    isSignIn: () => false,
     now: Date.now,
     version: '0',
     counter,
