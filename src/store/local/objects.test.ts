@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import type { OwnedObject } from '../../core/objects.ts'
+import { SEALED, SEALS_KEPT_MS } from '../../core/seals.ts'
 import { scratchDirectory, scratchStore } from './scratch.ts'
 
 const file = (id: string, more: Partial<OwnedObject> = {}): OwnedObject => ({
@@ -57,4 +58,17 @@ test('what is still to be settled is found until it is', async (t) => {
     ['b2'],
   )
   assert.deepEqual(objects.find('b1')[0]?.facts, { attempt: 1, settled: true })
+})
+
+test('A61: who sealed what is forgotten after a month, a few with each new one', async (t) => {
+  const { objects } = await scratchStore(t, join(scratchDirectory(t), 'data'))
+  const sealed = (id: string, madeAt: number) => objects.put(file(id, { kind: SEALED, madeAt }))
+  for (const id of ['a', 'b', 'c', 'd']) sealed(id, 1)
+  objects.put(file('old file'))
+  sealed('e', SEALS_KEPT_MS + 2)
+  const left = () => ['a', 'b', 'c', 'd', 'e'].filter((id) => objects.find(id).length > 0)
+  assert.equal(left().length, 2)
+  sealed('e', SEALS_KEPT_MS + 2)
+  assert.deepEqual(left(), ['e'])
+  assert.equal(objects.find('old file').length, 1)
 })

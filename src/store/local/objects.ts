@@ -28,7 +28,7 @@ export class ObjectsFile implements Objects {
     this.#note = db.prepare('UPDATE objects SET facts = ?, settled = ? WHERE id = ? AND upstream = ?')
     // A few with each new one: there is never much to do at once.
     this.#expire = db.prepare(
-      `DELETE FROM objects WHERE (id, upstream) IN (SELECT id, upstream FROM objects WHERE kind = '${SEALED}' AND made_at < ? LIMIT 3)`,
+      "DELETE FROM objects WHERE (id, upstream) IN (SELECT id, upstream FROM objects WHERE kind = 'sealed' AND made_at < ? LIMIT 3)",
     )
     this.#remove = db.prepare('DELETE FROM objects WHERE id = ? AND upstream = ?')
   }
