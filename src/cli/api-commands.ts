@@ -1,8 +1,9 @@
 /** The commands that are a call of the admin API and a way to show its answer. All take `--json`. */
-import { readFileSync } from 'node:fs'
 import type { Command, Option } from 'commander'
 import { parse, stringify } from 'yaml'
+import { inputTokens, outputTokens, type Usage } from '../core/usage.ts'
 import { type ClientFlags, call, fail, table } from './client.ts'
+import { configurationCommands } from './configuration-commands.ts'
 import { directoryCommands } from './directory-commands.ts'
 
 type Row = Record<string, unknown>
@@ -225,6 +226,8 @@ export function apiCommands(stockyard: Command, dataDir: () => Option): void {
       const columns = [
         'at',
         'status',
+        'error',
+        'principal',
         'model',
         'upstream',
         'inputTokens',
@@ -233,7 +236,10 @@ export function apiCommands(stockyard: Command, dataDir: () => Option): void {
         'totalMs',
         'requestId',
       ]
-      const read = async () => ((await call(flags, 'GET', `logs?${query}`)) as { entries: Row[] }).entries
+      const read = async (): Promise<Row[]> => {
+        const { entries } = (await call(flags, 'GET', `logs?${query}`)) as { entries: Row[] }
+        return flags.json ? entries : entries.map((entry) => ({ ...entry, totalMs: Math.round(Number(entry.totalMs)) }))
+      }
       let entries = await read()
       show(flags, { entries }, () => table(entries, columns))
       const seen = new Set(entries.map((e) => e.requestId))
@@ -260,28 +266,16 @@ export function apiCommands(stockyard: Command, dataDir: () => Option): void {
       if (flags.from) query.set('from', flags.from)
       if (flags.to) query.set('to', flags.to)
       const answer = (await call(flags, 'GET', `usage?${query}`)) as { rows: (Row & { group: Row })[] }
-      const rows = answer.rows.map((row) => ({ ...row.group, ...row }))
-      show(flags, answer, () => table(rows, [...flags.by.split(','), 'attempts', 'hits', 'failed', 'costUsd']))
+      const rows = answer.rows.map((row) => {
+        const tokens = row.tokens as Usage
+        const group = Object.fromEntries(Object.entries(row.group).map(([name, value]) => [name, value || '-']))
+        return { ...group, ...row, input: inputTokens(tokens), output: outputTokens(tokens) }
+      })
+      const columns = ['attempts', 'hits', 'failed', 'input', 'output', 'costUsd']
+      show(flags, answer, () => table(rows, [...flags.by.split(','), ...columns]))
     })
 
-  const config = stockyard.command('config').description('the configuration as a file')
-  own(config, 'export', 'print it').action(async (flags: ClientFlags) => {
-    const answer = await call(flags, 'GET', 'config/export')
-    show(flags, answer, () => stringify(answer))
-  })
-  for (const action of ['plan', 'apply'] as const) {
-    own(config, `${action} <file>`, action === 'plan' ? 'what would change' : 'make it so').action(
-      async (file: string, flags: ClientFlags) => {
-        const configuration = parse(readFileSync(file, 'utf8')) as object
-        const answer = (await call(flags, 'POST', `config/${action}`, { name: file, configuration })) as {
-          changes: Row[]
-        }
-        show(flags, answer, () =>
-          answer.changes.length === 0 ? 'nothing to change' : table(answer.changes, ['change', 'object']),
-        )
-      },
-    )
-  }
+  configurationCommands(stockyard, own, show)
 
   own(stockyard, 'backup <directory>', 'consistent copies of all files, while running').action(
     async (directory: string, flags: ClientFlags) => {

@@ -2,53 +2,26 @@
 import type { Command } from 'commander'
 import { stringify } from 'yaml'
 import { type ClientFlags, call, fail, table } from './client.ts'
-
-type Row = Record<string, unknown>
-type Own = (parent: Command, name: string, description: string) => Command
-type Show = (flags: ClientFlags, answer: unknown, text: () => string) => void
-type Flags = ClientFlags & Readonly<Record<string, string | undefined>>
-
-const list = (text: string): string[] =>
-  text
-    .split(',')
-    .map((part) => part.trim())
-    .filter(Boolean)
-const whole = (text: string): number => {
-  const n = Number(text)
-  return Number.isSafeInteger(n) ? n : fail(`"${text}" is not a whole number`)
-}
-
-/** `30d` and the like, in seconds. */
-function seconds(text: string): number {
-  const found = /^(\d+)(s|m|h|d)$/.exec(text)
-  if (!found) fail(`"${text}" is no duration; write it as 30d, 12h, 15m or 60s`)
-  return Number(found[1]) * { s: 1, m: 60, h: 3_600, d: 86_400 }[found[2] as 's' | 'm' | 'h' | 'd']
-}
-
-/** `acme:admin`, `acme/ml:member`, or `admin` for the whole instance. */
-function memberships(text: string): Row[] {
-  return list(text).map((one) => {
-    const [place, role] = one.includes(':') ? (one.split(':') as [string, string]) : ['', one]
-    const [organization, team] = place.split('/')
-    return { ...(organization ? { organization } : {}), ...(team ? { team } : {}), role }
-  })
-}
-
-/** `team=ml,model=gpt-4o` as the selector it means. */
-const scope = (text: string): Row =>
-  Object.fromEntries(
-    list(text).map((pair) => {
-      const at = pair.indexOf('=')
-      return at < 1 ? fail(`"${pair}" is not name=value`) : [pair.slice(0, at), pair.slice(at + 1)]
-    }),
-  )
-
-const WINDOWS = ['minute', 'hour', 'day', 'week', 'month', 'quarter', 'year']
-function windowOf(text: string, timeZone: string | undefined): Row {
-  if (text === 'lifetime') return { kind: 'lifetime' }
-  if (WINDOWS.includes(text)) return { kind: 'calendar', unit: text, ...(timeZone ? { timeZone } : {}) }
-  return { kind: 'rolling', seconds: seconds(text) }
-}
+import {
+  COUNTED,
+  camel,
+  type Flags,
+  list,
+  memberships,
+  type Own,
+  type Row,
+  rateOf,
+  rateText,
+  type Show,
+  scoped,
+  scopeOf,
+  seconds,
+  whole,
+  windowOf,
+  windowText,
+  withMemberships,
+  written,
+} from './directory-words.ts'
 
 interface Option {
   readonly flag: string
@@ -64,13 +37,12 @@ const ALLOWED: readonly Option[] = [
   { flag: 'tags', description: 'tags, with commas', read: list },
 ]
 const PLACE = (...names: string[]): Option[] => names.map((flag) => ({ flag, description: `its ${flag}` }))
-const SCOPE: Option = {
-  flag: 'scope',
-  description: 'which requests, as team=ml,model=gpt-4o; "*" means each',
-  read: scope,
-}
+const DIMENSIONS = ['organization', 'team', 'user', 'key'] as const
+const SCOPE: readonly Option[] = [
+  ...DIMENSIONS.map((flag) => ({ flag, description: `only requests of this ${flag}` })),
+  { flag: 'scope', description: 'which requests, as team=ml,model=gpt-4o; "*" means each', read: scopeOf },
+]
 
-const camel = (flag: string): string => flag.replace(/-(\w)/g, (_, letter: string) => letter.toUpperCase())
 const withOptions = (command: Command, options: readonly Option[]): Command =>
   options.reduce((one, { flag, description }) => one.option(`--${flag} <value>`, description), command)
 const bodyOf = (flags: Flags, options: readonly Option[]): Row =>
@@ -90,7 +62,16 @@ interface Kind {
   readonly filters: readonly string[]
   readonly create: readonly Option[]
   readonly change: readonly Option[]
-  body?(flags: Flags, body: Row): Row
+  /** What is sent to make one, of the flags that were given. */
+  draft?(body: Row, flags: Flags): Row
+  /** The same to change one; absent: the flags as they are. */
+  changed?(body: Row): Row
+  /** One row in a few words. */
+  say?(row: Row): string
+  /** A row as its columns show it. */
+  shown?(row: Row): Row
+  /** The module that acts on these rows. */
+  readonly module?: string
 }
 
 const KINDS: readonly Kind[] = [
@@ -133,11 +114,12 @@ const KINDS: readonly Kind[] = [
       NAME,
       ...ALLOWED,
     ],
-    body(_, { roles, passwordEnv, ...body }) {
+    draft({ passwordEnv, ...body }) {
       const password = typeof passwordEnv === 'string' ? process.env[passwordEnv] : undefined
       if (passwordEnv !== undefined && !password) fail(`${passwordEnv} is not set`)
-      return { ...body, ...(roles ? { memberships: roles } : {}), ...(password ? { password } : {}) }
+      return { ...withMemberships(body), ...(password ? { password } : {}) }
     },
+    changed: withMemberships,
   },
   {
     path: 'keys',
@@ -156,27 +138,35 @@ const KINDS: readonly Kind[] = [
       { flag: 'permissions', description: 'what its headers may loosen', read: list },
       ...ALLOWED,
     ],
-    body: (_, { expiresIn, ...body }) => ({ ...body, ...(expiresIn ? { expiresInSeconds: expiresIn } : {}) }),
+    draft: ({ expiresIn, ...body }) => ({ ...body, ...(expiresIn ? { expiresInSeconds: expiresIn } : {}) }),
+    module: 'keys',
   },
   {
     path: 'limits',
-    columns: ['id', 'scope', 'counts', 'per', 'amount'],
+    columns: ['id', 'scope', 'limit'],
     filters: ['at'],
     create: [
-      SCOPE,
+      ...SCOPE,
+      ...COUNTED.map((flag) => ({ flag, description: `how many ${flag.replace('-', ' ')}, as 60/minute` })),
+      { flag: 'parallel', description: 'how many requests at once' },
       { flag: 'counts', description: 'requests, input_tokens, output_tokens, tokens or parallel' },
       { flag: 'per', description: 'minute, hour or day' },
       { flag: 'amount', description: 'how many', read: whole },
     ],
     change: [{ flag: 'amount', description: 'how many', read: whole }],
-    body: (_, body) => ({ scope: {}, ...body }),
+    draft({ requests: _, tokens: __, inputTokens: ___, outputTokens: ____, parallel: _____, ...body }, flags) {
+      return scoped({ ...body, ...rateOf(flags) })
+    },
+    say: (row) => `${rateText(row)} for ${written(row.scope)}`,
+    shown: (row) => ({ id: row.id, scope: written(row.scope), limit: rateText(row) }),
+    module: 'rate-limits',
   },
   {
     path: 'budgets',
     columns: ['id', 'scope', 'amountUsd', 'window', 'hard'],
     filters: ['at'],
     create: [
-      SCOPE,
+      ...SCOPE,
       { flag: 'amount', description: 'dollars' },
       { flag: 'window', description: 'minute … year, lifetime, or a rolling 5h' },
       { flag: 'time-zone', description: 'in which days and months begin, as Europe/Berlin' },
@@ -187,14 +177,16 @@ const KINDS: readonly Kind[] = [
       { flag: 'amount', description: 'dollars' },
       { flag: 'on-insufficient', description: 'reject, clamp or fallback' },
     ],
-    body(flags, { amount, window, timeZone, ...body }) {
-      return {
-        ...(flags.scope === undefined && window !== undefined ? { scope: {} } : {}),
+    draft: ({ amount, window, timeZone, ...body }) =>
+      scoped({
         ...body,
-        ...(amount === undefined ? {} : { amountUsd: amount }),
+        amountUsd: amount,
         ...(typeof window === 'string' ? { window: windowOf(window, timeZone as string | undefined) } : {}),
-      }
-    },
+      }),
+    changed: ({ amount, ...body }) => (amount === undefined ? body : { ...body, amountUsd: amount }),
+    say: (row) => `$${row.amountUsd} per ${windowText(row.window)} for ${written(row.scope)}`,
+    shown: (row) => ({ ...row, scope: written(row.scope), window: windowText(row.window), hard: row.hard ?? true }),
+    module: 'budgets',
   },
 ]
 
@@ -217,7 +209,7 @@ export function directoryCommands(stockyard: Command, own: Own, show: Show): voi
         rows.push(...(page[path] as Row[]))
         after = page.next
       }
-      show(flags, { [path]: rows }, () => table(rows, columns))
+      show(flags, { [path]: rows }, () => table(kind.shown ? rows.map(kind.shown) : rows, columns))
     })
     own(commands, 'show <id>', `one ${one}`).action(async (id: string, flags: Flags) => {
       const answer = await call(flags, 'GET', at(id))
@@ -228,18 +220,26 @@ export function directoryCommands(stockyard: Command, own: Own, show: Show): voi
       const body = bodyOf(flags, kind.create)
       const answer = (await call(flags, 'POST', path, {
         ...(id === undefined ? {} : { id }),
-        ...(kind.body ? kind.body(flags, body) : body),
+        ...(kind.draft ? kind.draft(body, flags) : body),
       })) as Row
-      show(flags, answer, () =>
-        answer.key ? `${answer.key}\n(key ${answer.id}; it is not shown again)` : `${one} ${answer.id} is made`,
-      )
+      const said = kind.say ? `: ${kind.say(answer)}` : ''
+      // The key alone on standard output, so that a script can take it as it is.
+      show(flags, answer, () => (answer.key ? String(answer.key) : `${one} ${answer.id} is made${said}`))
+      if (flags.json) return
+      if (answer.key) console.error(`key ${answer.id} is made; this is the only time that it is shown`)
+      if (kind.module) await remind(flags, kind.module)
+    }
+    const remind = async (flags: Flags, module: string) => {
+      const { mode } = (await call(flags, 'GET', `modules/${module}`)) as Row
+      if (mode !== 'off') return
+      console.error(`module ${module} is off, so nothing checks it yet: stockyard modules set ${module} enforce`)
     }
     if (kind.named) create.action((id: string, flags: Flags) => make(flags, id))
     else create.action((flags: Flags) => make(flags))
     withOptions(own(commands, 'set <id>', 'change what is named; "none" takes it away'), kind.change).action(
       async (id: string, flags: Flags) => {
         const body = bodyOf(flags, kind.change)
-        const answer = await call(flags, 'PUT', at(id), kind.body ? kind.body(flags, body) : body)
+        const answer = await call(flags, 'PUT', at(id), kind.changed ? kind.changed(body) : body)
         show(flags, answer, () => `${one} ${id} is changed`)
       },
     )
@@ -247,6 +247,16 @@ export function directoryCommands(stockyard: Command, own: Own, show: Show): voi
       const answer = await call(flags, 'DELETE', at(id))
       show(flags, answer, () => `${one} ${id} is gone`)
     })
+    if (path === 'budgets') {
+      own(commands, 'status', 'what is spent of each, and held by running requests').action(async (flags: Flags) => {
+        const answer = (await call(flags, 'GET', 'budget-accounts')) as { accounts: Row[] }
+        const rows = answer.accounts.map(({ counter, ...row }) => ({
+          ...row,
+          of: String(counter).replaceAll('|', ',') || 'everybody together',
+        }))
+        show(flags, answer, () => table(rows, ['budget', 'of', 'limitUsd', 'spentUsd', 'heldUsd', 'resetAt']))
+      })
+    }
     if (path !== 'keys') continue
     for (const action of ['block', 'unblock'] as const) {
       const command = own(commands, `${action} <id>`, action === 'block' ? 'refuse it from now on' : 'let it in again')
@@ -260,7 +270,8 @@ export function directoryCommands(stockyard: Command, own: Own, show: Show): voi
       .option('--overlap <duration>', 'as 24h', '24h')
       .action(async (id: string, flags: ClientFlags & { overlap: string }) => {
         const answer = (await call(flags, 'POST', at(id, '/rotate'), { overlapSeconds: seconds(flags.overlap) })) as Row
-        show(flags, answer, () => `${answer.key}\n(the former secret ends at ${answer.overlapUntil})`)
+        show(flags, answer, () => String(answer.key))
+        if (!flags.json) console.error(`the former secret of key ${id} ends at ${answer.overlapUntil}`)
       })
   }
 }

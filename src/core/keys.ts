@@ -97,7 +97,7 @@ const DAMAGED =
 
 function problemOf(text: string): string {
   if (!text.startsWith(KEY_PREFIX)) {
-    return `a key of this gateway begins with "${KEY_PREFIX}"; a provider's own key is not accepted here`
+    return `it does not begin with "${KEY_PREFIX}"; a provider's own key is not accepted here`
   }
   const rest = text.slice(KEY_PREFIX.length)
   const separator = rest.indexOf('_')
