@@ -4,6 +4,7 @@
  * store/local keeps them; a request reads them through a bounded cache that a change updates at once.
  */
 import type { JsonObject, JsonValue } from './request.ts'
+import type { PriceConfiguration } from './store.ts'
 
 /** What every row has. Times are milliseconds since 1970. */
 export interface Row {
@@ -118,12 +119,34 @@ export interface Budget extends Row {
   readonly raises?: readonly { readonly amountUsd: string; readonly until: number }[]
 }
 
-/** Prepaid credit. */
+/** Prepaid credit of an organization or a team, from when the row was made. It is money: never changed, never removed. */
 export interface Grant extends Row {
   readonly scope: Selector
   readonly amountUsd: string
   readonly expiresAt?: number
   readonly note?: string
+}
+
+/**
+ * What an organization or a team is charged, from an instant on; the next row of the same place takes their place. Never
+ * changed and never removed, so that what stands on a row of the ledger never changes its meaning.
+ */
+export interface Terms extends Row {
+  readonly scope: Selector
+  readonly from: number
+  /** `prepaid`: from its grants; `statements`: after each month; `none`: no longer. */
+  readonly payment: 'prepaid' | 'statements' | 'none'
+  /** Percent on what a call cost, as decimal text; may be negative. */
+  readonly markup?: string
+  /** Models with a price of their own, by `upstream/model` or `model`; they are no multiple of anything. */
+  readonly prices?: Readonly<Record<string, PriceConfiguration>>
+  /** Whether calls that failed are charged for, where they cost something. */
+  readonly failed?: boolean
+  /** In which a statement shows its total besides dollars. */
+  readonly currency?: string
+  /** Who is billed, as it stands on statements. */
+  readonly billTo?: readonly string[]
+  readonly stripeCustomer?: string
 }
 
 export interface Rows {
@@ -135,6 +158,7 @@ export interface Rows {
   readonly limit: Limit
   readonly budget: Budget
   readonly grant: Grant
+  readonly terms: Terms
 }
 export type RowKind = keyof Rows
 export const ROW_KINDS: readonly RowKind[] = [
@@ -146,9 +170,10 @@ export const ROW_KINDS: readonly RowKind[] = [
   'limit',
   'budget',
   'grant',
+  'terms',
 ]
 /** Rows that hang on a place in the tree: their `scope` says where. */
-export type FigureKind = 'limit' | 'budget' | 'grant'
+export type FigureKind = 'limit' | 'budget' | 'grant' | 'terms'
 /** A row as it is written: the store adds version and times. */
 export type Draft<K extends RowKind> = Omit<Rows[K], 'version' | 'createdAt' | 'updatedAt'>
 

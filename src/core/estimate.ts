@@ -5,7 +5,7 @@
 import type { Exchange, Target } from './exchange.ts'
 import { type NanoUsd, ZERO } from './money.ts'
 import type { JsonObject } from './request.ts'
-import { costOf } from './usage.ts'
+import { costOf, type Price } from './usage.ts'
 
 /** Where neither the client nor the catalog says how long an answer may get. */
 const USUAL_OUTPUT = 4_096
@@ -50,8 +50,11 @@ const OUTPUT_LIMITS = ['max_completion_tokens', 'max_output_tokens', 'max_tokens
 export function costAtMost(x: Exchange, target: Target, at: number, output: number): NanoUsd | undefined {
   if (x.relay?.deed.free) return ZERO
   const price = x.prices.of(target, at, x.principal)
-  if (!price) return undefined
-  const input = x.inputEstimate
+  return price && dearestCost(x.inputEstimate, output, price)
+}
+
+/** What so many tokens cost at most, in whatever buckets they come. */
+export function dearestCost(input: number, output: number, price: Price): NanoUsd {
   // A tier is chosen by the input, so each bucket is asked with all of it.
   const dearest = (one: NanoUsd, other: NanoUsd): NanoUsd => (one > other ? one : other)
   const plain = costOf({ source: 'estimated', input, output }, price)

@@ -156,6 +156,10 @@ export async function createGateway(parts: GatewayParts): Promise<Gateway> {
       keys,
       directory: store.directory,
       ledger: store.ledger,
+      credit: (grant) =>
+        store.directory.change({ actor: `module:${module.id}`, action: 'grant.create' }, (edit) =>
+          edit.insert('grant', grant),
+        ),
       secret(name) {
         const owner = `module:${module.id}`
         const known = store.secrets.open(owner, name)

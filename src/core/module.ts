@@ -4,7 +4,7 @@
  */
 import type { Static, TObject } from 'typebox'
 import type { Act } from './acting.ts'
-import type { Directory } from './directory.ts'
+import type { Directory, Draft, Grant } from './directory.ts'
 import type { OpenOutlet } from './egress.ts'
 import type { ErrorDetails, ErrorKind, GatewayError, Refusal } from './errors.ts'
 import type { Attempt, Caller, Exchange, Plan, Principal, Target } from './exchange.ts'
@@ -132,7 +132,9 @@ export interface Host {
   /** Who there is, and the figures that apply to them. */
   readonly directory: Pick<Directory, 'epoch' | 'get' | 'proof' | 'figures' | 'list'>
   /** Money facts: what was committed, and what is being committed. */
-  readonly ledger: Pick<Ledger, 'watch' | 'sums'>
+  readonly ledger: Pick<Ledger, 'watch' | 'sums' | 'lastSeq' | 'charges' | 'charge'>
+  /** Books prepaid credit that was paid for elsewhere. The same id a second time is a `conflict`. */
+  credit(grant: Draft<'grant'>): Grant
   /** A secret of this module's own, kept sealed: made on first use, the same for ever. */
   secret(name: string): string
   /** Kept replies, always of one owner. */
@@ -217,6 +219,8 @@ export interface AdminRoute {
   readonly needs?: Needs
   /** A GET that reveals or exports what is told as an act of its own, as every other method is. */
   readonly told?: true
+  /** Programs call it that prove themselves by a signature over the very bytes: they come as they were sent. */
+  readonly signed?: true
   /** A plain object is sent as JSON, a Download as what it says it is. */
   handle(host: Host, call: AdminCall): Awaitable<unknown>
 }
@@ -224,9 +228,9 @@ export interface AdminRoute {
 export class Download {
   readonly contentType: string
   readonly fileName: string
-  readonly chunks: AsyncIterable<string>
+  readonly chunks: AsyncIterable<string | Uint8Array>
 
-  constructor(contentType: string, fileName: string, chunks: AsyncIterable<string>) {
+  constructor(contentType: string, fileName: string, chunks: AsyncIterable<string | Uint8Array>) {
     this.contentType = contentType
     this.fileName = fileName
     this.chunks = chunks
@@ -239,7 +243,10 @@ export interface AdminCall {
   readonly who: Actor
   readonly params: Readonly<Record<string, string>>
   readonly query: Readonly<Record<string, unknown>>
+  /** Of a signed route: the bytes. */
   readonly body: unknown
+  /** Of the request. */
+  header(name: string): string | undefined
 }
 
 /** Whose text is to be forgotten: all that is named must hold. */

@@ -58,7 +58,7 @@ function holdsFor({ key, organization }: PriceConfiguration, caller: Principal |
   return organization === undefined || caller?.organization === organization
 }
 
-function compilePrice(name: string, entry: PriceConfiguration): Price {
+export function compilePrice(name: string, entry: PriceConfiguration): Price {
   // Another content is another version, so that what stands on a ledger row never changes its meaning.
   const digest = createHash('sha256').update(JSON.stringify(entry)).digest('hex').slice(0, 12)
   const perCall = entry.perCall && mapValues(entry.perCall, parseDollars)

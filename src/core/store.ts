@@ -10,7 +10,7 @@ import type { NanoUsd } from './money.ts'
 import type { Objects } from './objects.ts'
 import type { JsonObject, JsonValue } from './request.ts'
 import type { KeyLimits } from './routing/health.ts'
-import type { Usage } from './usage.ts'
+import type { Bucket, Usage } from './usage.ts'
 
 /** Who and where a money fact belongs to; the same on both rows of an attempt. */
 export interface LedgerScope {
@@ -36,7 +36,12 @@ export interface OpenedRow extends LedgerScope {
   readonly at: number
   readonly held: NanoUsd
 }
-export interface ClosedRow extends LedgerScope {
+/** What a caller is charged for an attempt, beside what it cost: by which terms (see directory.ts), which stay for ever. */
+export interface Charge {
+  readonly charge: NanoUsd
+  readonly terms: string
+}
+export interface ClosedRow extends LedgerScope, Partial<Charge> {
   readonly kind: 'closed'
   readonly attempt: number
   readonly at: number
@@ -58,7 +63,7 @@ export interface HitRow extends LedgerScope {
   readonly usage: Usage
 }
 /** Corrects the cost of a settled attempt; belongs to the time of what it corrects. */
-export interface AdjustmentRow extends LedgerScope {
+export interface AdjustmentRow extends LedgerScope, Partial<Charge> {
   readonly kind: 'adjustment'
   readonly attempt: number
   readonly at: number
@@ -67,6 +72,8 @@ export interface AdjustmentRow extends LedgerScope {
   readonly priceVersion: string
   readonly reason: string
   readonly writtenAt: number
+  /** What it corrects, where that was charged for: it is not written again. */
+  readonly corrects?: { readonly terms: string; readonly outcome: AttemptOutcome; readonly cost: NanoUsd }
 }
 export type LedgerRow = OpenedRow | ClosedRow | HitRow | AdjustmentRow
 
@@ -85,6 +92,55 @@ export interface Sums {
   readonly requests: number
   readonly usage: Usage
   readonly cost: NanoUsd
+}
+
+/** What was charged under some terms: by time, and by the numbers of the rows (`after` and `through` are row numbers). */
+export interface ChargesQuestion {
+  readonly terms: readonly string[]
+  readonly from?: number
+  readonly to?: number
+  readonly after?: number
+  readonly through: number
+}
+export interface Charges {
+  readonly terms: string
+  readonly team: string | null
+  readonly model: string
+  readonly calls: number
+  readonly inputTokens: number
+  readonly outputTokens: number
+  readonly charge: NanoUsd
+}
+
+/** A settled row as it leaves the house. Money as decimal strings of dollars. */
+export interface LedgerFact extends Readonly<Record<Bucket, number>> {
+  readonly seq: number
+  readonly at: number
+  readonly kind: string
+  readonly attempt: number
+  readonly exchange: string
+  readonly revision: number
+  readonly principal: string
+  readonly organization: string | null
+  readonly team: string | null
+  readonly user: string | null
+  readonly endUser: string | null
+  readonly tags: readonly string[]
+  readonly model: string
+  readonly upstream: string
+  readonly provider: string
+  readonly upstreamModel: string
+  readonly servedModel: string | null
+  readonly costUsd: string
+  readonly priceVersion: string | null
+  /** Null: nothing was charged for it, because nobody was to be. */
+  readonly chargeUsd: string | null
+  readonly terms: string | null
+  readonly usageSource: string | null
+  readonly outcome: string | null
+  readonly status: number | null
+  readonly reason: string | null
+  readonly upstreamRequestId: string | null
 }
 
 /** Hears of rows as they are committed, before anybody who waited for them. */
@@ -110,6 +166,14 @@ export interface Ledger {
    * later is in them. Sums and watching together therefore count every row once.
    */
   sums(question: SumsQuestion): Promise<readonly Sums[]>
+  /** The number of the newest committed row; rows are numbered without gaps. */
+  readonly lastSeq: number
+  /** Sums of what was charged, by terms, team and model. */
+  charges(question: ChargesQuestion): Promise<readonly Charges[]>
+  /** From now on rows are charged for as this says, just before they are written. Returns how to stop. */
+  charge(of: (row: ClosedRow | AdjustmentRow) => Charge | undefined): () => void
+  /** Whether somebody says what is charged. */
+  readonly charging: boolean
   /** Why nothing can be written at the moment, if so: new exchanges are refused before anything goes upstream. */
   readonly trouble: 'storage_full' | 'storage_unavailable' | undefined
 }

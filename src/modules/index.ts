@@ -2,6 +2,7 @@
 // biome-ignore-all assist/source/organizeImports: sorted by id
 import aliases from './aliases/index.ts'
 import audit from './audit/index.ts'
+import billing from './billing/index.ts'
 import breakers from './breakers/index.ts'
 import budgets from './budgets/index.ts'
 import cache from './cache/index.ts'
@@ -18,6 +19,7 @@ import rateLimits from './rate-limits/index.ts'
 export const modules = [
   aliases,
   audit,
+  billing,
   breakers,
   budgets,
   cache,

@@ -309,6 +309,8 @@ test('T83: fields that nobody declared are refused on every write and in no answ
       window: { kind: 'rolling', seconds: 18_000 },
       raises: [{ amountUsd: '2', until: '2030-01-01T00:00:00Z' }],
     },
+    terms: { id: 'extra', scope: { organization: 'acme' }, payment: 'statements', markup: '20' },
+    grants: { id: 'extra', scope: { team: 'ml' }, amountUsd: '1', expiresAt: '2030-01-01T00:00:00Z' },
   }
   const idOf = (path: string) => (path.startsWith('keys') ? own : 'extra')
   let answers = 0

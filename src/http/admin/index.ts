@@ -102,7 +102,11 @@ export function adminApi(app: FastifyInstance, context: AdminContext, port: () =
       expected: match === undefined ? undefined : Number(match),
       params: request.params as Record<string, string>,
       query: route.query ? (parseStrict(route.query, query, 'query') as Record<string, unknown>) : query,
-      body: bodyOf(request),
+      body: 'signed' in route && route.signed ? request.body : bodyOf(request),
+      header: (name) => {
+        const value = request.headers[name]
+        return typeof value === 'string' ? value : undefined
+      },
     }
   }
 

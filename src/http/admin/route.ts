@@ -9,7 +9,8 @@ import type { Egress } from '../../core/egress.ts'
 import type { Principal } from '../../core/exchange.ts'
 import type { Gateway } from '../../core/gateway.ts'
 import type { AdminCall, Awaitable, Needs } from '../../core/module.ts'
-import type { Bucket, Price } from '../../core/usage.ts'
+import type { LedgerFact } from '../../core/store.ts'
+import type { Price } from '../../core/usage.ts'
 import type { Asked } from '../explain.ts'
 import type { Identity } from '../identity.ts'
 import type { Attempts } from './attempts.ts'
@@ -17,7 +18,7 @@ import type { SignIns } from './sign-in.ts'
 
 /** What administrators may ask of the store beyond core's port; main hands it in. Money as decimal strings of dollars. */
 export interface AdminStore {
-  usage(question: UsageAsked): Promise<readonly object[]>
+  usage(question: UsageAsked): Promise<readonly { readonly chargeUsd: string }[]>
   /** In pages, in the order of time; none at the end. */
   rows(question: RowsAsked): Promise<readonly LedgerFact[]>
   unpriced(): Promise<readonly object[]>
@@ -38,27 +39,6 @@ export interface UsageAsked extends LedgerSelection {
 export interface RowsAsked extends LedgerSelection {
   readonly after?: { readonly at: number; readonly seq: number }
 }
-/** A settled row of the ledger. */
-export interface LedgerFact extends Readonly<Record<Bucket, number>> {
-  readonly seq: number
-  readonly at: number
-  readonly kind: string
-  readonly attempt: number
-  readonly exchange: string
-  readonly principal: string
-  readonly organization: string | null
-  readonly team: string | null
-  readonly user: string | null
-  readonly endUser: string | null
-  readonly tags: readonly string[]
-  readonly model: string
-  readonly upstream: string
-  readonly provider: string
-  readonly upstreamModel: string
-  readonly costUsd: string
-  readonly priceVersion: string | null
-}
-
 export interface RepriceAsked {
   readonly from: number
   readonly to: number

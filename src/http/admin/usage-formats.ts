@@ -1,12 +1,13 @@
 /** How rows of the ledger are written into files: CSV, JSON lines, and the columns of FOCUS 1.0 that cost tools read. */
+import type { LedgerFact } from '../../core/store.ts'
 import { BUCKETS } from '../../core/usage.ts'
-import type { LedgerFact } from './route.ts'
 
 export interface Format {
   readonly contentType: string
   readonly extension: string
-  readonly head: string
-  line(row: LedgerFact): string
+  head(charging: boolean): string
+  /** `charging`: what callers are charged stands beside what calls cost. */
+  line(row: LedgerFact, charging: boolean): string
 }
 
 type Cell = string | number | null | undefined
@@ -21,9 +22,16 @@ function cell(value: Cell): string {
 const csv = (cells: readonly Cell[]): string => `${cells.map(cell).join(',')}\r\n`
 
 /** The same fields, in the same order, in CSV and in JSON lines. */
-function plain(row: LedgerFact) {
-  const { seq, at, principal, tags, ...rest } = row
-  return { seq, at: new Date(at).toISOString(), key: principal, ...rest, tags }
+function plain(row: LedgerFact, charging: boolean) {
+  const { seq, at, principal, tags, chargeUsd, terms, ...rest } = row
+  return {
+    seq,
+    at: new Date(at).toISOString(),
+    key: principal,
+    ...rest,
+    tags,
+    ...(charging ? { chargeUsd, terms } : {}),
+  }
 }
 const COLUMNS = [
   'seq',
@@ -52,6 +60,7 @@ const COLUMNS = [
   'upstreamRequestId',
   'tags',
 ] as const
+const CHARGED = ['chargeUsd', 'terms'] as const
 
 const monthOf = (at: number, more: number): string => {
   const date = new Date(at)
@@ -100,26 +109,29 @@ const FOCUS: Readonly<Record<string, (row: LedgerFact) => Cell>> = {
     }),
 }
 
+/** Columns that FOCUS does not know begin so. */
+const FOCUS_CHARGED: typeof FOCUS = { x_ChargedCost: ({ chargeUsd }) => chargeUsd, x_Terms: ({ terms }) => terms }
+
 export const FORMATS = {
   csv: {
     contentType: 'text/csv; charset=utf-8',
     extension: 'csv',
-    head: csv(COLUMNS),
-    line(row) {
-      const fields: Readonly<Record<string, unknown>> = plain(row)
-      return csv(COLUMNS.map((name) => (name === 'tags' ? row.tags.join(' ') : (fields[name] as Cell))))
+    head: (charging) => csv(charging ? [...COLUMNS, ...CHARGED] : COLUMNS),
+    line(row, charging) {
+      const fields: Readonly<Record<string, unknown>> = { ...plain(row, charging), tags: row.tags.join(' ') }
+      return csv((charging ? [...COLUMNS, ...CHARGED] : COLUMNS).map((name) => fields[name] as Cell))
     },
   },
   jsonl: {
     contentType: 'application/x-ndjson',
     extension: 'jsonl',
-    head: '',
-    line: (row) => `${JSON.stringify(plain(row))}\n`,
+    head: () => '',
+    line: (row, charging) => `${JSON.stringify(plain(row, charging))}\n`,
   },
   focus: {
     contentType: 'text/csv; charset=utf-8',
     extension: 'focus.csv',
-    head: csv(Object.keys(FOCUS)),
-    line: (row) => csv(Object.values(FOCUS).map((of) => of(row))),
+    head: (charging) => csv(Object.keys(charging ? { ...FOCUS, ...FOCUS_CHARGED } : FOCUS)),
+    line: (row, charging) => csv(Object.values(charging ? { ...FOCUS, ...FOCUS_CHARGED } : FOCUS).map((of) => of(row))),
   },
 } as const satisfies Record<string, Format>

@@ -67,14 +67,19 @@ function groupsOf(asked: string): string[] {
   throw failure('invalid_request', { problem, param: 'groupBy' })
 }
 
-async function* written(store: AdminStore, selected: LedgerSelection, format: Format): AsyncGenerator<string> {
-  yield format.head
+async function* written(
+  store: AdminStore,
+  selected: LedgerSelection,
+  format: Format,
+  charging: boolean,
+): AsyncGenerator<string> {
+  yield format.head(charging)
   let after: { at: number; seq: number } | undefined
   for (;;) {
     const rows = await store.rows({ ...selected, ...(after ? { after } : {}) })
     const last = rows.at(-1)
     if (!last) return
-    yield rows.map(format.line).join('')
+    yield rows.map((row) => format.line(row, charging)).join('')
     after = { at: last.at, seq: last.seq }
   }
 }
@@ -89,11 +94,11 @@ export const usageRoutes: readonly CoreRoute[] = [
     needs: 'signed-in',
     answer: anything,
     example: { rows: [{ day: '2026-11-23', model: 'gpt-4o-mini', requests: 3, costUsd: '0.000069' }] },
-    async handle({ store, now }, { query, who }) {
+    async handle({ store, gateway, now }, { query, who }) {
       const { groupBy, ...asked } = query as Record<string, string | undefined>
-      return {
-        rows: await store.usage({ ...selectionOf(asked, who, now()), groupBy: groupsOf(groupBy ?? 'model,upstream') }),
-      }
+      const groups = groupsOf(groupBy ?? 'model,upstream')
+      const rows = await store.usage({ ...selectionOf(asked, who, now()), groupBy: groups })
+      return { rows: gateway.store.ledger.charging ? rows : rows.map(({ chargeUsd: _, ...row }) => row) }
     },
   },
   {
@@ -104,13 +109,13 @@ export const usageRoutes: readonly CoreRoute[] = [
     needs: 'signed-in',
     answer: anything,
     example: { at: '2026-11-24T12:00:00.000Z', kind: 'closed', model: 'gpt-4o-mini', costUsd: '0.000023' },
-    handle({ store, now }, { query, who }) {
+    handle({ store, gateway, now }, { query, who }) {
       const { format = 'csv', ...asked } = query as Record<string, string | undefined>
       const write = FORMATS[format as keyof typeof FORMATS]
       return new Download(
         write.contentType,
         `usage.${write.extension}`,
-        written(store, selectionOf(asked, who, now()), write),
+        written(store, selectionOf(asked, who, now()), write, gateway.store.ledger.charging),
       )
     },
   },

@@ -6,8 +6,8 @@ import type { Budget, Window } from '../../core/directory.ts'
 import type { Host } from '../../core/module.ts'
 import { nanoUsdOf } from '../../core/money.ts'
 import type { SumsQuestion } from '../../core/store.ts'
+import { spanOf } from '../../core/windows.ts'
 import { Account } from './account.ts'
-import { spanOf } from './windows.ts'
 
 interface Spent {
   readonly at: number
@@ -19,6 +19,9 @@ function ledgerOf(log: Spent[]): Pick<Host, 'ledger'> {
   return {
     ledger: {
       watch: () => () => {},
+      lastSeq: 0,
+      charges: () => Promise.resolve([]),
+      charge: () => () => {},
       async sums({ from, to = Infinity, slotMs }: SumsQuestion) {
         const rows = log.filter(({ at }) => at >= from && at < to)
         await new Promise((resolve) => setImmediate(resolve))

@@ -6,7 +6,7 @@ import type { Budget } from '../../core/directory.ts'
 import { whereOf } from '../../core/figures.ts'
 import type { Host } from '../../core/module.ts'
 import { type NanoUsd, parseDollars } from '../../core/money.ts'
-import { type Span, spanOf } from './windows.ts'
+import { type Span, spanOf } from '../../core/windows.ts'
 
 /** A rolling window has 60 slots and the one being filled, as a rate limit has: spending counts at most one slot longer. */
 const SLOTS = 60

@@ -19,7 +19,8 @@ const AFTER = {
       input, cache_read AS cacheRead, cache_write_5m AS cacheWrite5m, cache_write_1h AS cacheWrite1h, output, reasoning,
       image_input AS imageInput, image_output AS imageOutput, audio_input AS audioInput, audio_output AS audioOutput,
       calls, CAST(cost AS TEXT) AS cost, price_version AS priceVersion, usage_source AS usageSource, outcome, status,
-      reason, served_model AS servedModel, upstream_request_id AS upstreamRequestId, written_at AS writtenAt, service_tier AS serviceTier
+      reason, served_model AS servedModel, upstream_request_id AS upstreamRequestId, written_at AS writtenAt, service_tier AS serviceTier,
+      CAST(charge AS TEXT) AS charge, terms
     FROM ledger WHERE seq > ? ORDER BY seq LIMIT ?`,
 } as const satisfies Record<CoreSource, string>
 

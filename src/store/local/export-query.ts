@@ -1,6 +1,7 @@
 /** The settled rows themselves, page by page, for files that leave the house. */
 import { type Kysely, sql } from 'kysely'
 import { formatDollars, type NanoUsd } from '../../core/money.ts'
+import type { LedgerFact } from '../../core/store.ts'
 import { BUCKETS, type Bucket } from '../../core/usage.ts'
 import { COLUMN_OF, type LedgerTables } from './ledger-table.ts'
 import { filtered, type UsageQuestion } from './usage-query.ts'
@@ -13,36 +14,9 @@ export interface ExportCursor {
 export interface ExportQuestion extends Pick<UsageQuestion, 'from' | 'to' | 'filters'> {
   readonly after?: ExportCursor
 }
-export interface ExportRow extends Readonly<Record<Bucket, number>> {
-  readonly seq: number
-  readonly at: number
-  readonly kind: string
-  readonly attempt: number
-  readonly exchange: string
-  readonly revision: number
-  readonly principal: string
-  readonly organization: string | null
-  readonly team: string | null
-  readonly user: string | null
-  readonly endUser: string | null
-  readonly tags: readonly string[]
-  readonly model: string
-  readonly upstream: string
-  readonly provider: string
-  readonly upstreamModel: string
-  readonly servedModel: string | null
-  readonly costUsd: string
-  readonly priceVersion: string | null
-  readonly usageSource: string | null
-  readonly outcome: string | null
-  readonly status: number | null
-  readonly reason: string | null
-  readonly upstreamRequestId: string | null
-}
-
 const ROWS_PER_PAGE = 5_000
 
-export async function exported(db: Kysely<LedgerTables>, question: ExportQuestion): Promise<readonly ExportRow[]> {
+export async function exported(db: Kysely<LedgerTables>, question: ExportQuestion): Promise<readonly LedgerFact[]> {
   const { from, to, after, filters } = question
   let query = db
     .selectFrom('ledger')
@@ -76,6 +50,8 @@ export async function exported(db: Kysely<LedgerTables>, question: ExportQuestio
     ...(Object.fromEntries(BUCKETS.map((b) => [b, Number(row[COLUMN_OF[b]] ?? 0n)])) as Record<Bucket, number>),
     costUsd: formatDollars((row.cost ?? 0n) as NanoUsd),
     priceVersion: row.price_version,
+    chargeUsd: row.charge === null ? null : formatDollars(row.charge as NanoUsd),
+    terms: row.terms,
     usageSource: row.usage_source,
     outcome: row.outcome,
     status: row.status === null ? null : Number(row.status),

@@ -25,6 +25,7 @@ function ledgerOver(
     lastAttempt: 41,
     lastSeq: 100,
     sums: async () => [],
+    charges: async () => [],
     inDoubt: 0,
     write(rows) {
       const repeated = answer()

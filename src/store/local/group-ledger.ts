@@ -4,7 +4,18 @@
  */
 import { failure } from '../../core/errors.ts'
 import type { Log } from '../../core/module.ts'
-import type { Ledger, LedgerRow, LedgerWatcher, Sums, SumsQuestion } from '../../core/store.ts'
+import type {
+  AdjustmentRow,
+  Charge,
+  Charges,
+  ChargesQuestion,
+  ClosedRow,
+  Ledger,
+  LedgerRow,
+  LedgerWatcher,
+  Sums,
+  SumsQuestion,
+} from '../../core/store.ts'
 import type { Ballast } from './ballast.ts'
 import { complaintOf, problemOf } from './fault.ts'
 
@@ -24,6 +35,7 @@ export interface GroupLedgerOptions {
   readonly lastSeq: number
   /** Adds up committed rows, at most up to a number. */
   readonly sums: (question: SumsQuestion, lastSeq: number) => Promise<readonly Sums[]>
+  readonly charges: (question: ChargesQuestion) => Promise<readonly Charges[]>
   /** How many attempts a crash had left open, settled at this start. */
   readonly inDoubt: number
   /** Commits all rows or none; returns how many of them were there before. Throws or rejects with SQLite's error. */
@@ -52,6 +64,7 @@ export class GroupLedger implements Ledger {
   /** Of the newest committed row. A repeated row gets no number, so counting what was written is enough. */
   #lastSeq: number
   #writing: readonly LedgerRow[] = []
+  #chargeOf: ((row: ClosedRow | AdjustmentRow) => Charge | undefined) | undefined
   #trouble: Ledger['trouble']
   #problem = ''
   #lost = false
@@ -85,9 +98,34 @@ export class GroupLedger implements Ledger {
       group = this.#waiting = newGroup()
       if (this.#current === undefined) setImmediate(this.#flush)
     }
-    group.rows.push(row)
+    group.rows.push(this.#chargeOf === undefined ? row : this.#charged(row))
     if (group.rows.length >= ROWS_PER_GROUP && this.#current === undefined) this.#flush()
     return group.promise
+  }
+
+  charge(of: (row: ClosedRow | AdjustmentRow) => Charge | undefined): () => void {
+    this.#chargeOf = of
+    return () => {
+      if (this.#chargeOf === of) this.#chargeOf = undefined
+    }
+  }
+
+  get charging(): boolean {
+    return this.#chargeOf !== undefined
+  }
+
+  #charged(row: LedgerRow): LedgerRow {
+    if (row.kind !== 'closed' && row.kind !== 'adjustment') return row
+    const charge = this.#chargeOf?.(row)
+    return charge ? { ...row, ...charge } : row
+  }
+
+  get lastSeq(): number {
+    return this.#lastSeq
+  }
+
+  charges(question: ChargesQuestion): Promise<readonly Charges[]> {
+    return this.#options.charges(question)
   }
 
   watch(watcher: LedgerWatcher): () => void {

@@ -5,14 +5,14 @@
  */
 import { statSync } from 'node:fs'
 import type { Log, Worker } from '../../core/module.ts'
-import type { Journal, Ledger, ScopedCache, Tables } from '../../core/store.ts'
+import type { Journal, Ledger, LedgerFact, ScopedCache, Tables } from '../../core/store.ts'
 import type { Price } from '../../core/usage.ts'
 import type { BackupManifest } from './backup.ts'
 import { Ballast, diskIsFull } from './ballast.ts'
 import { ConfigurationFile } from './configuration.ts'
 import { administrative } from './database.ts'
 import { DirectoryFile } from './directory.ts'
-import type { ExportQuestion, ExportRow } from './export-query.ts'
+import type { ExportQuestion } from './export-query.ts'
 import { Facts } from './facts.ts'
 import { complaintOf, problemOf } from './fault.ts'
 import { DATABASES, type DatabaseName, databasePath, prepareDirectory, takeLock } from './files.ts'
@@ -97,7 +97,7 @@ export interface LocalStore {
     usage(question: UsageQuestion): Promise<readonly UsageSum[]>
     attempts(question: AttemptsQuestion): Promise<readonly SettledAttempt[]>
     /** A page of settled rows; none at the end. */
-    exported(question: ExportQuestion): Promise<readonly ExportRow[]>
+    exported(question: ExportQuestion): Promise<readonly LedgerFact[]>
     unpriced(): Promise<readonly Unpriced[]>
     /** Writes what is between the present cost of the selected calls and that under `price`. Runs one at a time. */
     reprice(selection: RepriceSelection, price: Price, actor: string): Promise<Repriced>
@@ -172,6 +172,7 @@ export async function openStore(options: StoreOptions): Promise<LocalStore> {
       lastAttempt: ledgerFile.lastAttempt(),
       lastSeq: ledgerFile.lastSeq(),
       sums: (question, lastSeq) => ask('sums', { ...question, lastSeq }),
+      charges: (question) => ask('charges', question),
       inDoubt,
       write: durable ? (rows) => durable.call('write', rows) : (rows) => ledgerFile.write(rows),
       ballast,

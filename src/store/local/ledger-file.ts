@@ -16,8 +16,8 @@ const INSERT_CLOSED = `
   INSERT INTO ledger (kind, attempt, at, exchange, revision, principal, organization, team, user, end_user, tags, model,
     upstream, provider, upstream_model, input, cache_read, cache_write_5m, cache_write_1h, output, reasoning, image_input, image_output,
     audio_input, audio_output, calls, usage_source, cost, price_version, outcome, status, reason, served_model,
-    upstream_request_id, service_tier)
-  VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    upstream_request_id, service_tier, charge, terms)
+  VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
   ON CONFLICT DO NOTHING`
 const INSERT_HIT = `
   INSERT INTO ledger (kind, attempt, at, exchange, revision, principal, organization, team, user, end_user, tags, model,
@@ -27,8 +27,8 @@ const INSERT_HIT = `
   ON CONFLICT DO NOTHING`
 const INSERT_ADJUSTMENT = `
   INSERT INTO ledger (kind, attempt, at, exchange, revision, principal, organization, team, user, end_user, tags, model,
-    upstream, provider, upstream_model, cost, price_version, reason, written_at)
-  VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
+    upstream, provider, upstream_model, cost, price_version, reason, written_at, charge, terms)
+  VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
 const INSERT_IN_DOUBT = `
   INSERT INTO ledger (kind, attempt, at, exchange, revision, principal, organization, team, user, end_user, tags, model,
     upstream, provider, upstream_model, cost, usage_source, outcome, reason)
@@ -204,6 +204,8 @@ export class LedgerFile {
           r.servedModel ?? null,
           r.upstreamRequestId ?? null,
           u.serviceTier ?? null,
+          r.charge ?? null,
+          r.terms ?? null,
         )
       }
       case 'hit': {
@@ -260,6 +262,8 @@ export class LedgerFile {
           r.priceVersion,
           r.reason,
           r.writtenAt,
+          r.charge ?? null,
+          r.terms ?? null,
         )
     }
   }

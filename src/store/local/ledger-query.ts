@@ -134,7 +134,11 @@ export async function reprice(db: Kysely<LedgerTables>, question: RepriceQuestio
   return { adjustments, examined: 0 }
 }
 
-function adjustmentOf(row: LedgerColumns, cost: NanoUsd, question: RepriceQuestion): AdjustmentRow {
+function adjustmentOf(
+  row: LedgerColumns & { readonly adjusted: bigint },
+  cost: NanoUsd,
+  question: RepriceQuestion,
+): AdjustmentRow {
   return {
     kind: 'adjustment',
     attempt: Number(row.attempt),
@@ -155,6 +159,13 @@ function adjustmentOf(row: LedgerColumns, cost: NanoUsd, question: RepriceQuesti
     priceVersion: question.price.version,
     reason: question.reason,
     writtenAt: question.writtenAt,
+    ...(row.terms !== null && {
+      corrects: {
+        terms: row.terms,
+        outcome: row.outcome as AttemptOutcome,
+        cost: nanoUsdOf((row.cost ?? 0n) + row.adjusted),
+      },
+    }),
   }
 }
 

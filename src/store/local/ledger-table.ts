@@ -48,6 +48,8 @@ export interface LedgerColumns extends TokenColumns {
   readonly served_model: string | null
   readonly upstream_request_id: string | null
   readonly written_at: bigint | null
+  readonly charge: bigint | null
+  readonly terms: string | null
 }
 export interface LedgerTables {
   readonly ledger: LedgerColumns

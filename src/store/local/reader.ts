@@ -1,8 +1,9 @@
 /** The reader: the worker role for administrative queries. Read-only connections, so no statement can write. */
 import type { DatabaseSync } from 'node:sqlite'
-import type { SqlValue, Sums } from '../../core/store.ts'
+import type { Charges, ChargesQuestion, LedgerFact, SqlValue, Sums } from '../../core/store.ts'
+import { charges } from './charges-query.ts'
 import { connect } from './database.ts'
-import { type ExportQuestion, type ExportRow, exported } from './export-query.ts'
+import { type ExportQuestion, exported } from './export-query.ts'
 import { type DatabaseName, databasePath } from './files.ts'
 import { builder } from './kysely.ts'
 import * as ledger from './ledger-query.ts'
@@ -21,7 +22,8 @@ export type ReaderCalls = {
   usage(question: UsageQuestion): Promise<readonly UsageSum[]>
   attempts(question: ledger.AttemptsQuestion): Promise<readonly ledger.SettledAttempt[]>
   sums(question: BoundedSums): Promise<readonly Sums[]>
-  exported(question: ExportQuestion): Promise<readonly ExportRow[]>
+  charges(question: ChargesQuestion): Promise<readonly Charges[]>
+  exported(question: ExportQuestion): Promise<readonly LedgerFact[]>
   unpriced(argument: undefined): Promise<readonly ledger.Unpriced[]>
   reprice(question: ledger.RepriceQuestion): Promise<ledger.RepriceAnswer>
 }
@@ -45,6 +47,7 @@ export function openReader({ dataDir, tables }: ReaderOpening): ReaderCalls {
     usage: (question) => usage(rows, question),
     attempts: (question) => ledger.attempts(rows, question),
     sums: (question) => sums(rows, question),
+    charges: (question) => charges(rows, question),
     exported: (question) => exported(rows, question),
     unpriced: () => ledger.unpriced(rows),
     reprice: (question) => ledger.reprice(rows, question),

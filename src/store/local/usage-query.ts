@@ -52,6 +52,8 @@ export interface UsageSum {
   readonly tokens: Readonly<Record<Bucket, number>>
   /** A decimal string of dollars, exact, corrections included. */
   readonly costUsd: string
+  /** What was charged for it; of what nobody was charged for, nothing. */
+  readonly chargeUsd: string
 }
 
 const ROWS_PER_SLICE = 50_000
@@ -115,6 +117,7 @@ export async function usage(db: Kysely<LedgerTables>, question: UsageQuestion): 
     estimated: Number(sums.estimated),
     tokens: Object.fromEntries(BUCKETS.map((b) => [b, Number(sums[COLUMN_OF[b]])])) as Record<Bucket, number>,
     costUsd: formatDollars(sums.cost as NanoUsd),
+    chargeUsd: formatDollars(sums.charge as NanoUsd),
   }))
 }
 
@@ -127,7 +130,7 @@ const COUNTS = {
     SELECT 1 FROM ledger AS a WHERE a.attempt = ledger.attempt AND a.kind = 'adjustment')`,
   estimated: sql<SqlBool>`kind = 'closed' AND usage_source = 'estimated'`,
 } as const
-const SUMS: readonly string[] = [...Object.keys(COUNTS), ...Object.values(COLUMN_OF), 'cost']
+const SUMS: readonly string[] = [...Object.keys(COUNTS), ...Object.values(COLUMN_OF), 'cost', 'charge']
 
 function sumsOf(db: Kysely<LedgerTables>, question: UsageQuestion, slice: { from: bigint; to: bigint }) {
   let query = db
@@ -141,7 +144,7 @@ function sumsOf(db: Kysely<LedgerTables>, question: UsageQuestion, slice: { from
       ),
     )
     .select(
-      [...Object.values(COLUMN_OF), 'cost' as const].map((column) =>
+      [...Object.values(COLUMN_OF), 'cost' as const, 'charge' as const].map((column) =>
         sql<bigint>`coalesce(sum(${sql.ref(column)}), 0)`.as(column),
       ),
     )

@@ -59,4 +59,8 @@ export const LEDGER_MIGRATIONS: readonly string[] = [
   'ALTER TABLE ledger ADD COLUMN tags TEXT',
   // How the vendor served it, where that changes the price.
   'ALTER TABLE ledger ADD COLUMN service_tier TEXT',
+  // What the caller is charged, and by which terms; both or none.
+  `ALTER TABLE ledger ADD COLUMN charge INTEGER;
+   ALTER TABLE ledger ADD COLUMN terms TEXT;
+   CREATE INDEX ledger_charged ON ledger (terms, at) WHERE terms IS NOT NULL;`,
 ]

@@ -1,5 +1,6 @@
 /** The routes of the directory. */
 import type { CoreRoute } from '../route.ts'
+import { chargeRoutes } from './charges.ts'
 import { figureRoutes } from './figures.ts'
 import { keyRoutes } from './keys.ts'
 import { organizationRoutes } from './organizations.ts'
@@ -12,4 +13,5 @@ export const directoryRoutes: readonly CoreRoute[] = [
   ...userRoutes,
   ...keyRoutes,
   ...figureRoutes,
+  ...chargeRoutes,
 ]

@@ -101,7 +101,7 @@ export const organizationRoutes: readonly CoreRoute[] = [
             throw failure('conflict', { problem: `Organization "${id}" still has a ${kind}; remove those first.` })
           }
         }
-        for (const kind of ['limit', 'budget', 'grant'] as const) {
+        for (const kind of ['limit', 'budget'] as const) {
           for (const figure of edit.list(kind, { anchor: `organization:${id}`, limit: 100_000 }))
             edit.remove(kind, figure.id)
         }

@@ -6,7 +6,7 @@ import { letters } from '../../../core/keys.ts'
 import type { JsonObject } from '../../../core/request.ts'
 import type { AdminContext, CoreCall } from '../route.ts'
 
-const TIMES = ['createdAt', 'updatedAt', 'expiresAt', 'overlapUntil'] as const
+const TIMES = ['createdAt', 'updatedAt', 'expiresAt', 'overlapUntil', 'from'] as const
 
 /** Times as text. */
 export function shown(row: Row): JsonObject {

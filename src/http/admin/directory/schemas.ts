@@ -157,6 +157,52 @@ export const BudgetChange = Type.Object(
 )
 export const BudgetRow = Type.Object({ ...kept, ...budget, ...optional(budgetMore) }, closed)
 
+const Billed = Type.Object(optional(place), {
+  ...closed,
+  description: 'An organization or a team, and nothing else.',
+})
+const grant = { scope: Billed, amountUsd: Dollars }
+const grantMore = { expiresAt: Time, note: Type.String({ maxLength: 500 }) }
+export const GrantDraft = Type.Object({ id: Type.Optional(Id), ...grant, ...optional(grantMore) }, closed)
+export const GrantRow = Type.Object({ ...kept, ...grant, ...optional(grantMore) }, closed)
+
+const rates = Type.Record(Type.String({ maxLength: 64 }), Dollars, { description: 'Dollars per million tokens.' })
+const OwnPrice = Type.Object(
+  {
+    rates,
+    tiers: Type.Optional(
+      Type.Array(Type.Object({ aboveInputTokens: Type.Integer({ minimum: 0 }), rates }, closed), { maxItems: 20 }),
+    ),
+    serviceTiers: Type.Optional(Type.Record(Type.String({ maxLength: 64 }), Dollars)),
+    perRequest: Type.Optional(Dollars),
+    perCall: Type.Optional(Type.Record(Type.String({ maxLength: 64 }), Dollars)),
+  },
+  closed,
+)
+const terms = {
+  scope: Billed,
+  payment: Type.Union((['prepaid', 'statements', 'none'] as const).map((name) => Type.Literal(name))),
+}
+const termsMore = {
+  markup: Type.String({
+    pattern: '^-?\\d{1,6}(\\.\\d{1,6})?$',
+    description: 'Percent on what a call cost; negative is a discount. Absent: what it cost.',
+  }),
+  prices: Type.Record(Type.String({ maxLength: 256 }), OwnPrice, {
+    maxProperties: 1_000,
+    description: 'Models with a price of their own, by `upstream/model` or the name that is asked for.',
+  }),
+  failed: Type.Boolean({ description: 'Charge for calls that failed, too, where they cost something.' }),
+  currency: Type.String({ pattern: '^[A-Z]{3}$', description: 'In which statements show the total besides dollars.' }),
+  billTo: Type.Array(Type.String({ maxLength: 100 }), { maxItems: 8, description: 'Lines of an address.' }),
+  stripeCustomer: Type.String({ pattern: '^cus_[A-Za-z0-9]{1,64}$' }),
+}
+export const TermsDraft = Type.Object(
+  { id: Type.Optional(Id), ...terms, from: Type.Optional(Time), ...optional(termsMore) },
+  closed,
+)
+export const TermsRow = Type.Object({ ...kept, ...terms, from: Type.String(), ...optional(termsMore) }, closed)
+
 export const Page = {
   after: Type.Optional(Type.String()),
   limit: Type.Optional(Type.String({ pattern: '^\\d{1,4}$' })),

@@ -32,7 +32,7 @@ export function removeKey(edit: Edit, id: string): void {
   edit.remove('key', id)
 }
 export function removeFigures(edit: Edit, anchor: string): void {
-  for (const kind of ['limit', 'budget', 'grant'] as const) {
+  for (const kind of ['limit', 'budget'] as const) {
     for (const figure of edit.list(kind, { anchor, limit: 100_000 })) edit.remove(kind, figure.id)
   }
 }

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import type { CalendarUnit } from '../../core/directory.ts'
+import type { CalendarUnit } from './directory.ts'
 import { problemOf, spanOf } from './windows.ts'
 
 const HOUR = 3_600_000

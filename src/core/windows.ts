@@ -1,8 +1,8 @@
 /**
- * When a budget's time begins and ends. Calendar windows are those of a named time zone, so a day may have 23 or 25
+ * When a time over which money is added up begins and ends. Calendar windows are those of a named time zone, so a day may have 23 or 25
  * hours; nothing is ever reset: what counts is what the ledger holds between the two instants.
  */
-import type { Window } from '../../core/directory.ts'
+import type { Window } from './directory.ts'
 
 export interface Span {
   /** Milliseconds since 1970: from (inclusive) to (exclusive). */
