@@ -8,6 +8,7 @@ import { Command, Option } from 'commander'
 import { VERSION } from '../version.ts'
 import { apiCommands } from './api-commands.ts'
 import { auditCommand } from './audit.ts'
+import { billingCommand } from './billing.ts'
 import { connectCommand } from './connect/index.ts'
 import { doctorCommand } from './doctor.ts'
 import { mockCommand } from './mock.ts'
@@ -57,6 +58,7 @@ export function program(): Command {
   mockCommand(stockyard)
   apiCommands(stockyard, dataDir)
   auditCommand(stockyard, dataDir)
+  billingCommand(stockyard, dataDir)
   witnessCommand(stockyard)
   restoreCommand(stockyard, dataDir)
   doctorCommand(stockyard, dataDir)

@@ -5,6 +5,8 @@ import type { Settings } from './settings.ts'
 
 const CALL_MS = 20_000
 const MOST_ANSWER = 1 << 20
+/** Of the connection, so the host's. */
+const OWN_HEADERS: readonly string[] = ['content-length', 'connection', 'host']
 
 export interface StripeParts {
   readonly client: Stripe
@@ -34,7 +36,9 @@ export async function stripeOf(
           method: method as 'GET' | 'POST',
           url: `${protocol}://${name}${port === '' || port === '443' ? '' : `:${port}`}${path}`,
           headers: Object.fromEntries(
-            Object.entries(headers).map(([header, value]) => [header.toLowerCase(), String(value)]),
+            Object.entries(headers)
+              .map(([header, value]) => [header.toLowerCase(), String(value)] as const)
+              .filter(([header]) => !OWN_HEADERS.includes(header)),
           ),
           body: Buffer.from(data ?? ''),
           timeoutMs: CALL_MS,
