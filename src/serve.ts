@@ -90,7 +90,8 @@ const MOST_CONNECTIONS = 20_000
 /** How often batches that are not over are looked at, whether anybody asks or not. */
 const BATCHES_MS = 60_000
 const BODY_LIMIT = 32 * 1024 * 1024
-/** Ended exchanges are recorded together after at most this long. */
+/** Ended exchanges are recorded together, these many at the most, after at most this long. */
+const MOST_HELD = 16
 const RECORD_MS = 20
 
 export async function serve(options: ServeOptions): Promise<Served> {
@@ -349,24 +350,28 @@ function requestIds(): () => string {
 }
 
 function createRecorder(dropped: (hook: string, error: unknown) => void, count: (x: Exchange) => void) {
-  const waiting = new Map<Pipeline, Exchange[]>()
+  // Not a Map by pipeline: its outgrown tables would keep what was in them (core/underway.ts).
+  let waiting: { readonly pipeline: Pipeline; readonly ended: Exchange[] }[] = []
+  let held = 0
   let timer: NodeJS.Timeout | undefined
   const flush = async (): Promise<void> => {
     clearTimeout(timer)
     timer = undefined
-    const batches = [...waiting]
-    waiting.clear()
-    for (const [pipeline, ended] of batches) await record(pipeline, ended, dropped)
+    held = 0
+    const batches = waiting
+    waiting = []
+    for (const { pipeline, ended } of batches) await record(pipeline, ended, dropped)
   }
   return {
     over(x: Exchange, snapshot: Snapshot): void {
       count(x)
       const pipeline = x.pipeline ?? snapshot.pipeline
       if (pipeline.record.length === 0) return
-      const batch = waiting.get(pipeline)
-      if (batch) batch.push(x)
-      else waiting.set(pipeline, [x])
-      timer ??= setTimeout(flush, RECORD_MS)
+      const batch = waiting.at(-1)
+      if (batch?.pipeline === pipeline) batch.ended.push(x)
+      else waiting.push({ pipeline, ended: [x] })
+      if (++held >= MOST_HELD) void flush()
+      else timer ??= setTimeout(flush, RECORD_MS)
     },
     flush,
   }

@@ -39,6 +39,10 @@ export class Underway<T extends Member> {
     last.place = place
   }
 
+  find(is: (member: T) => boolean): T | undefined {
+    return this.#members.find(is)
+  }
+
   /** Newest first. `visit` may take out any of them; one that is moved by that may be visited again or not at all. */
   each(visit: (member: T) => void): void {
     for (let at = this.#members.length - 1; at >= 0; at--) {

@@ -9,7 +9,7 @@ import type { JournalBatch } from './keeper.ts'
 
 const MOST_ROWS = 10_000
 const MOST_BYTES = 32 * 1024 * 1024
-const ROWS_PER_BATCH = 256
+const ROWS_PER_BATCH = 64
 const FLUSH_MS = 50
 const BATCHES_UNDER_WAY = 4
 /** One line of complaint in this time, however many rows are dropped. */
@@ -31,7 +31,9 @@ export class BatchedJournal implements Journal {
   /** Rows and bytes in `#rows` and in batches that are not acknowledged. */
   #rowsHeld = 0
   #bytesHeld = 0
-  #underWay = new Set<Promise<void>>()
+  #underWay = 0
+  /** Whoever waits for the next batch to be over. */
+  #waiting: (() => void)[] = []
   #timer: NodeJS.Timeout | undefined
   #dropped = 0
   #complainedAt = Number.NEGATIVE_INFINITY
@@ -64,30 +66,37 @@ export class BatchedJournal implements Journal {
   async flush(): Promise<void> {
     while (this.#rowsHeld > 0) {
       this.#send()
-      await Promise.race(this.#underWay)
+      await new Promise<void>((resolve) => this.#waiting.push(resolve))
     }
   }
 
   readonly #send = (): void => {
     clearTimeout(this.#timer)
     this.#timer = undefined
-    if (this.#rows.length === 0 || this.#underWay.size >= BATCHES_UNDER_WAY) return
+    if (this.#rows.length === 0 || this.#underWay >= BATCHES_UNDER_WAY) return
     const rows = this.#rows
     const bytes = this.#bytes
     this.#rows = []
     this.#bytes = 0
     const { module, statement } = this.#options
-    const sent = this.#options.send({ module, statement, rows }).then(
-      () => {},
-      (error: unknown) => this.#drop(rows.length, error),
+    this.#underWay++
+    this.#options.send({ module, statement, rows }).then(
+      () => this.#over(rows.length, bytes),
+      (error: unknown) => {
+        this.#drop(rows.length, error)
+        this.#over(rows.length, bytes)
+      },
     )
-    const done = sent.then(() => {
-      this.#underWay.delete(done)
-      this.#rowsHeld -= rows.length
-      this.#bytesHeld -= bytes
-      this.#send()
-    })
-    this.#underWay.add(done)
+  }
+
+  #over(rows: number, bytes: number): void {
+    this.#underWay--
+    this.#rowsHeld -= rows
+    this.#bytesHeld -= bytes
+    const waiting = this.#waiting
+    this.#waiting = []
+    for (const resolve of waiting) resolve()
+    this.#send()
   }
 
   #drop(rows: number, error: unknown): void {

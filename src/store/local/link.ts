@@ -4,6 +4,7 @@
  */
 import { Worker } from 'node:worker_threads'
 import type { Log } from '../../core/module.ts'
+import { type Member, Underway } from '../../core/underway.ts'
 import { StoreError, type StoreErrorCode, WorkerGone } from './fault.ts'
 
 /** What one kind of worker can be asked; each call takes one argument that can be cloned. */
@@ -33,7 +34,8 @@ export interface Problem {
 
 const RESTART_MS = 1_000
 
-interface Waiting {
+interface Waiting extends Member {
+  readonly id: number
   readonly resolve: (value: never) => void
   readonly reject: (error: Error) => void
   readonly timer: NodeJS.Timeout | undefined
@@ -50,7 +52,7 @@ export interface LinkOptions {
 
 export class Link<C extends Calls> {
   readonly #options: LinkOptions
-  readonly #waiting = new Map<number, Waiting>()
+  readonly #waiting = new Underway<Waiting>()
   #worker: Worker | undefined
   #restart: NodeJS.Timeout | undefined
   #nextId = 1
@@ -88,7 +90,7 @@ export class Link<C extends Calls> {
     const id = this.#nextId++
     const { limitMs } = options
     const timer = limitMs === undefined ? undefined : setTimeout(() => this.#late(id, call, limitMs), limitMs)
-    this.#waiting.set(id, { resolve: resolve as (value: never) => void, reject, timer })
+    this.#waiting.add({ id, place: -1, resolve: resolve as (value: never) => void, reject, timer })
     if (this.#waiting.size === 1) worker.ref()
     const question: Question = { id, call, argument }
     worker.postMessage(question, [...(options.transfer ?? [])])
@@ -105,9 +107,9 @@ export class Link<C extends Calls> {
   }
 
   #answered(answer: Answer): void {
-    const waiting = this.#waiting.get(answer.id)
+    const waiting = this.#waiting.find(({ id }) => id === answer.id)
     if (waiting === undefined) return
-    this.#waiting.delete(answer.id)
+    this.#waiting.delete(waiting)
     clearTimeout(waiting.timer)
     if (this.#waiting.size === 0) this.#worker?.unref()
     if ('problem' in answer) waiting.reject(thrown(answer.problem))
@@ -115,9 +117,9 @@ export class Link<C extends Calls> {
   }
 
   #late(id: number, call: string, limitMs: number): void {
-    const waiting = this.#waiting.get(id)
+    const waiting = this.#waiting.find((each) => each.id === id)
     if (waiting === undefined) return
-    this.#waiting.delete(id)
+    this.#waiting.delete(waiting)
     waiting.reject(new Error(`${call} took longer than ${limitMs} ms`))
     void this.#worker?.terminate()
   }
@@ -125,11 +127,11 @@ export class Link<C extends Calls> {
   #gone(worker: Worker): void {
     if (this.#worker !== worker) return
     this.#worker = undefined
-    for (const { reject, timer } of this.#waiting.values()) {
-      clearTimeout(timer)
-      reject(new WorkerGone(`the ${this.#options.role} worker ended`))
-    }
-    this.#waiting.clear()
+    this.#waiting.each((waiting) => {
+      this.#waiting.delete(waiting)
+      clearTimeout(waiting.timer)
+      waiting.reject(new WorkerGone(`the ${this.#options.role} worker ended`))
+    })
     if (this.#closed) return
     // A pause, so that a worker that cannot start does not spin.
     this.#restart = setTimeout(() => {
