@@ -11,18 +11,18 @@ function journalTo(send: (batch: JournalBatch) => Promise<unknown>, paused = () 
 }
 const rows = (count: number): JournalRow[] => Array.from({ length: count }, (_, n) => [n])
 
-test('rows go in batches of 256, the rest after a moment, in order', async () => {
+test('rows go in batches of 64, the rest after a moment, in order', async () => {
   const batches: JournalBatch[] = []
   const { journal } = journalTo(async (batch) => void batches.push(batch))
-  journal.append(rows(600))
+  journal.append(rows(150))
   assert.deepEqual(
     batches.map((b) => b.rows.length),
-    [256, 256],
+    [64, 64],
   )
   await journal.flush()
   assert.deepEqual(
     batches.flatMap((b) => b.rows),
-    rows(600),
+    rows(150),
   )
   assert.equal(journal.dropped, 0)
 })
