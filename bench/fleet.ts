@@ -76,7 +76,7 @@ export async function startFleet({ failingShare, chunks, paceMs }: Behavior): Pr
   await new Promise<void>((resolve) => upstream.listen(0, '127.0.0.1', resolve))
   const upstreamUrl = `http://127.0.0.1:${(upstream.address() as AddressInfo).port}`
   const dataDir = mkdtempSync(join(tmpdir(), 'stockyard-bench-'))
-  const main = join(import.meta.dirname, '../src/main.ts')
+  const main = join(import.meta.dirname, '../scripts/start.mjs')
   const { PATH, HOME } = process.env
   const child = spawn(
     process.execPath,

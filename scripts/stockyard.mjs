@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 /**
- * The `stockyard` command of a checkout: starts src/main.ts with the pinned Node from node_modules, whatever Node (20 or
+ * The `stockyard` command of a checkout: does what `npm start` does, with the pinned Node from node_modules, whatever Node (20 or
  * newer) runs this file. Plain JavaScript, because an older Node must be able to read it.
  */
 import { spawn } from 'node:child_process'
@@ -31,7 +31,7 @@ if (node === undefined) {
   process.exit(1)
 }
 
-const args = ['--max-semi-space-size=32', join(root, 'src/main.ts'), ...process.argv.slice(2)]
+const args = ['--max-semi-space-size=32', join(root, 'scripts/start.mjs'), ...process.argv.slice(2)]
 // Replacing this process leaves nobody in between: no signal to forward, no child to outlive a `kill -9`.
 if (typeof process.execve === 'function' && process.platform !== 'win32') {
   process.execve(node, [node, ...args], process.env)

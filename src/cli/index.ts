@@ -6,26 +6,15 @@ import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { Command, Option } from 'commander'
 import { VERSION } from '../version.ts'
-import { apiCommands } from './api-commands.ts'
-import { auditCommand } from './audit.ts'
-import { billingCommand } from './billing.ts'
-import { connectCommand } from './connect/index.ts'
-import { doctorCommand } from './doctor.ts'
-import { mockCommand } from './mock.ts'
-import { restoreCommand } from './restore.ts'
 import { runServe } from './serve.ts'
-import { witnessCommand } from './witness.ts'
 
-export function program(): Command {
+/** For these words of a command line; what only other commands need is not loaded where the gateway is run. */
+export async function program(words: readonly string[]): Promise<Command> {
   const stockyard = new Command('stockyard')
     .description('An LLM proxy that grows into an LLM gateway.')
     .version(VERSION, '-v, --version')
     .enablePositionalOptions()
     .showHelpAfterError()
-  const dataDir = () =>
-    new Option('--data-dir <directory>', 'where everything is kept')
-      .env('STOCKYARD_DATA_DIR')
-      .default(join(homedir(), '.stockyard'))
   stockyard
     .command('serve', { isDefault: true })
     .description('run the gateway (the default)')
@@ -55,14 +44,7 @@ export function program(): Command {
         .default('process'),
     )
     .action(runServe)
-  mockCommand(stockyard)
-  apiCommands(stockyard, dataDir)
-  auditCommand(stockyard, dataDir)
-  billingCommand(stockyard, dataDir)
-  witnessCommand(stockyard)
-  restoreCommand(stockyard, dataDir)
-  doctorCommand(stockyard, dataDir)
-  connectCommand(stockyard)
+  if (!runsTheGateway(words)) (await import('./others.ts')).otherCommands(stockyard, dataDir)
   stockyard
     .command('version')
     .description('print versions')
@@ -76,4 +58,15 @@ export function program(): Command {
       )
     })
   return stockyard
+}
+
+const dataDir = () =>
+  new Option('--data-dir <directory>', 'where everything is kept')
+    .env('STOCKYARD_DATA_DIR')
+    .default(join(homedir(), '.stockyard'))
+
+/** The default command, by its name or by none. */
+function runsTheGateway([first]: readonly string[]): boolean {
+  if (first === undefined || first === 'serve') return true
+  return first.startsWith('--') && first !== '--help' && first !== '--version'
 }

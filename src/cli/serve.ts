@@ -1,6 +1,5 @@
 /** `stockyard serve`: starts the gateway, says where everything is, and stops it in order. */
 import { readFileSync } from 'node:fs'
-import { parse } from 'yaml'
 import { applyFile } from '../http/admin/configuration.ts'
 import { type Served, serve } from '../serve.ts'
 import { programUrl, tokenUrl, workerUrl } from './worker-url.ts'
@@ -48,6 +47,7 @@ export async function runServe(flags: ServeFlags): Promise<void> {
       maxConnections: Number(flags.maxConnections),
     })
     if (flags.config) {
+      const { parse } = await import('yaml')
       const text = readFileSync(flags.config, 'utf8')
       const changes = await applyFile(served.gateway, parse(text), flags.config, 'file')
       console.log(`applied ${flags.config}: ${changes.length} ${changes.length === 1 ? 'change' : 'changes'}`)

@@ -1,4 +1,4 @@
-/** Where the code of worker threads is: files beside the sources, or assets inside the executable. */
+/** Where the code of worker threads is: in the sources, beside the bundle, or inside the executable as assets. */
 import { createRequire } from 'node:module'
 
 export const workerUrl = (): URL => urlOf('worker.mjs', '../store/local/worker.ts')
@@ -10,6 +10,6 @@ function urlOf(asset: string, source: string): URL {
     isSea(): boolean
     getAsset(name: string, encoding: string): string
   }
-  if (!sea.isSea()) return new URL(source, import.meta.url)
+  if (!sea.isSea()) return new URL(import.meta.url.endsWith('.ts') ? source : `./${asset}`, import.meta.url)
   return new URL(`data:text/javascript;base64,${Buffer.from(sea.getAsset(asset, 'utf8')).toString('base64')}`)
 }

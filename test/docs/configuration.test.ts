@@ -13,8 +13,8 @@ import { fencesOf, readPage, root } from './markdown.ts'
 const page = readPage('docs/configuration.md')
 const objects = schemas as unknown as Readonly<Record<string, TObject>>
 
-test('every flag of serve is there, with its variable and default', () => {
-  const serve = program().commands.find((command) => command.name() === 'serve')
+test('every flag of serve is there, with its variable and default', async () => {
+  const serve = (await program(['--help'])).commands.find((command) => command.name() === 'serve')
   assert.ok(serve && serve.options.length > 5)
   for (const { long, envVar, defaultValue } of serve.options) {
     const shown = long === '--data-dir' || defaultValue === undefined ? '' : `\`${defaultValue}\``

@@ -2,7 +2,7 @@
  * Sign-in with an identity provider: OpenID Connect's authorization code with PKCE. Who comes back is a user of the directory,
  * with the roles that the provider's groups are mapped to, as they are at each sign-in.
  */
-import * as oidc from 'openid-client'
+import type { Configuration, CustomFetch } from 'openid-client'
 import { type Static, Type } from 'typebox'
 import type { Draft, Membership, User } from '../../core/directory.ts'
 import type { Egress } from '../../core/egress.ts'
@@ -58,7 +58,7 @@ interface Begun {
 }
 export interface SignIns {
   readonly begun: Map<string, Begun>
-  provider?: { readonly settings: string; readonly configuration: Promise<oidc.Configuration> }
+  provider?: { readonly settings: string; readonly configuration: Promise<Configuration> }
 }
 export const createSignIns = (): SignIns => ({ begun: new Map() })
 
@@ -66,7 +66,7 @@ const settingsOf = ({ gateway }: AdminContext): Settings | undefined =>
   (gateway.store.facts.get(FACT) as unknown as Settings | null | undefined) ?? undefined
 
 /** The library's calls take the gateway's one way out, with its guard and its bounds. */
-function fetchThrough(egress: Egress): oidc.CustomFetch {
+function fetchThrough(egress: Egress): CustomFetch {
   return async (url, { method, headers, body }) => {
     const text = body === undefined || body === null ? undefined : String(body)
     const answer = await egress.send({
@@ -90,15 +90,20 @@ function fetchThrough(egress: Egress): oidc.CustomFetch {
 /** Without TLS only on this machine, where nobody else can listen in. */
 const isPlainLoopback = (issuer: string): boolean => /^http:\/\/(localhost|127\.0\.0\.1|\[::1\])(:|\/|$)/.test(issuer)
 
-function providerOf(context: AdminContext, settings: Settings): Promise<oidc.Configuration> {
+/** Loaded with the first sign-in. */
+const library = () => import('openid-client')
+
+function providerOf(context: AdminContext, settings: Settings): Promise<Configuration> {
   const { signIns, egress, gateway } = context
   const text = JSON.stringify(settings)
   if (signIns.provider?.settings === text) return signIns.provider.configuration
   const secret = gateway.store.secrets.open(...SECRET)
-  const configuration = oidc.discovery(new URL(settings.issuer), settings.clientId, secret, undefined, {
-    [oidc.customFetch]: fetchThrough(egress),
-    ...(isPlainLoopback(settings.issuer) ? { execute: [oidc.allowInsecureRequests] } : {}),
-  })
+  const configuration = library().then((oidc) =>
+    oidc.discovery(new URL(settings.issuer), settings.clientId, secret, undefined, {
+      [oidc.customFetch]: fetchThrough(egress),
+      ...(isPlainLoopback(settings.issuer) ? { execute: [oidc.allowInsecureRequests] } : {}),
+    }),
+  )
   signIns.provider = { settings: text, configuration }
   configuration.catch(() => {
     if (signIns.provider?.configuration === configuration) delete signIns.provider
@@ -131,6 +136,7 @@ function away(error: unknown): never {
 async function begin(context: AdminContext, call: CoreCall): Promise<void> {
   const settings = configured(context)
   const provider = await providerOf(context, settings).catch(away)
+  const oidc = await library()
   const { begun } = context.signIns
   const now = context.now()
   for (const [state, { until }] of begun) if (until <= now || begun.size >= MOST_BEGUN) begun.delete(state)
@@ -164,6 +170,7 @@ async function comeBack(context: AdminContext, call: CoreCall): Promise<void> {
   begun.delete(state)
   const provider = await providerOf(context, settings).catch(away)
   const query = new URLSearchParams(call.query as Record<string, string>)
+  const oidc = await library()
   const claims = await oidc
     .authorizationCodeGrant(provider, new URL(`${originOf(settings, call)}${CALLBACK}?${query}`), {
       pkceCodeVerifier: left.verifier,

@@ -3,7 +3,7 @@
  * mapped to a place in the directory. What was checked once is remembered until the token ends or the directory changes.
  */
 import { hash } from 'node:crypto'
-import { createLocalJWKSet, errors, type JSONWebKeySet, type JWTPayload, jwtVerify } from 'jose'
+import type { JSONWebKeySet, JWTPayload } from 'jose'
 import { type Static, Type } from 'typebox'
 import type { Member } from '../../core/directory.ts'
 import type { Host } from '../../core/module.ts'
@@ -34,6 +34,10 @@ const FETCH_MS = 5_000
 const MOST_BYTES = 1_048_576
 const MOST_KNOWN = 10_000
 
+/** Loaded with the first token. */
+const library = () => import('jose')
+type Jose = Awaited<ReturnType<typeof library>>
+
 export const looksLikeToken = (sent: string): boolean => TOKEN.test(sent)
 const TOKEN = /^eyJ[\w-]+\.[\w-]+\.[\w-]*$/
 
@@ -50,7 +54,7 @@ export interface Tokens {
 
 export function createTokens(host: Host, chosen: TokenSettings, sharedIn: SharedIn): Tokens {
   const known = new Map<string, Known>()
-  let keys: ReturnType<typeof createLocalJWKSet> | undefined
+  let keys: ReturnType<Jose['createLocalJWKSet']> | undefined
   let fetchedAt = Number.NEGATIVE_INFINITY
   let fetching: Promise<void> | undefined
 
@@ -65,7 +69,7 @@ export function createTokens(host: Host, chosen: TokenSettings, sharedIn: Shared
       maxAnswerBytes: MOST_BYTES,
     })
     if (answer.status !== 200) throw new Error(`${chosen.jwksUrl} answers ${answer.status}`)
-    keys = createLocalJWKSet(JSON.parse(answer.body.toString('utf8')) as JSONWebKeySet)
+    keys = (await library()).createLocalJWKSet(JSON.parse(answer.body.toString('utf8')) as JSONWebKeySet)
   }
   /** One at a time; those who come meanwhile wait for it. */
   function refresh(): Promise<void> {
@@ -88,6 +92,7 @@ export function createTokens(host: Host, chosen: TokenSettings, sharedIn: Shared
       currentDate: new Date(host.now()),
       requiredClaims: ['exp', 'sub'],
     }
+    const { jwtVerify, errors } = await library()
     const verify = async () => (await jwtVerify(token, keys as NonNullable<typeof keys>, options)).payload
     try {
       return await verify()
@@ -135,6 +140,7 @@ export function createTokens(host: Host, chosen: TokenSettings, sharedIn: Shared
     try {
       claims = await claimsOf(token)
     } catch (error) {
+      const { errors } = await library()
       if (error instanceof errors.JWTExpired) return host.refuse('token_expired')
       if (error instanceof errors.JOSEError) return host.refuse('token_invalid', { problem: error.message })
       throw error

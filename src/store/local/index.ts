@@ -40,7 +40,8 @@ export { StoreError, type StoreErrorCode } from './fault.ts'
 export type { AttemptsQuestion, RepriceSelection, SettledAttempt, Unpriced } from './ledger-query.ts'
 export type { Repriced } from './repricing.ts'
 export type { SecretFacts } from './secrets.ts'
-export { USAGE_KEYS, type UsageKey, type UsageQuestion, type UsageSum } from './usage-query.ts'
+export { USAGE_KEYS, type UsageKey } from './usage-keys.ts'
+export type { UsageQuestion, UsageSum } from './usage-query.ts'
 
 export interface StoreOptions {
   readonly dataDir: string

@@ -33,6 +33,7 @@ export interface Problem {
 }
 
 const RESTART_MS = 1_000
+const YOUNG_MB = 6
 
 interface Waiting extends Member {
   readonly id: number
@@ -66,7 +67,11 @@ export class Link<C extends Calls> {
   start(): void {
     if (this.#worker !== undefined || this.#restart !== undefined || this.#closed) return
     const { url, role, opening, log } = this.#options
-    const worker = new Worker(typeof url === 'string' ? new URL(url) : url, { workerData: { role, opening } })
+    const worker = new Worker(typeof url === 'string' ? new URL(url) : url, {
+      workerData: { role, opening },
+      // A program computes; the other roles hand on rows, and would let their garbage grow as the serving thread may.
+      ...(role === 'program' ? {} : { resourceLimits: { maxYoungGenerationSizeMb: YOUNG_MB } }),
+    })
     this.#worker = worker
     worker.unref()
     worker.on('message', (message: Answer | Alarm) => {

@@ -6,24 +6,8 @@ import { type Kysely, type SqlBool, sql } from 'kysely'
 import { formatDollars, type NanoUsd } from '../../core/money.ts'
 import { BUCKETS, type Bucket } from '../../core/usage.ts'
 import { COLUMN_OF, type LedgerTables } from './ledger-table.ts'
+import type { UsageKey } from './usage-keys.ts'
 
-/** What usage may be grouped by; `day` and `hour` are UTC. By `tag`, a row counts for each tag that it has. */
-export const USAGE_KEYS = [
-  'model',
-  'upstream',
-  'provider',
-  'upstreamModel',
-  'principal',
-  'key',
-  'organization',
-  'team',
-  'user',
-  'endUser',
-  'tag',
-  'day',
-  'hour',
-] as const
-export type UsageKey = (typeof USAGE_KEYS)[number]
 /** Whatever a row may have to have a value of. */
 type FilterKey = Exclude<UsageKey, 'day' | 'hour'>
 type PlainKey = Exclude<FilterKey, 'tag'>
