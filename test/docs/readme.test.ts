@@ -91,7 +91,7 @@ test('the two commands of README.md are scripts of package.json', () => {
   const lines = snippets.flatMap(({ text }) => text.split('\n')).filter((line) => STARTS.test(line))
   assert.ok(lines.includes('npm ci && npm start'), 'README.md says how to start')
   assert.ok(lines.includes('npm ci && npm test'), 'README.md says how to test')
-  assert.match(scripts.start ?? '', /src\/main\.ts/)
+  assert.match(scripts.start ?? '', /scripts\/start\.mjs/)
   assert.ok(scripts.test)
 })
 
