@@ -12,6 +12,7 @@ import { addressList } from './core/addresses.ts'
 import { failure } from './core/errors.ts'
 import type { Exchange, Principal } from './core/exchange.ts'
 import { createGateway, type Gateway } from './core/gateway.ts'
+import { createAskInside } from './core/inner.ts'
 import { createReplay } from './core/kept.ts'
 import type { Module } from './core/module.ts'
 import { type Pipeline, record } from './core/pipeline.ts'
@@ -141,6 +142,7 @@ async function start(options: ServeOptions, undo: (() => Promise<unknown>)[]): P
     metrics,
     egress,
     replay: createReplay(wire, dialects),
+    askInside: (x, by, asked) => inside(x, by, asked),
     openOutlet,
     log: say,
     environment: options.environment,
@@ -227,6 +229,12 @@ async function start(options: ServeOptions, undo: (() => Promise<unknown>)[]): P
         say.error(`fault in ${what}`, { error: error instanceof Error ? error.stack : String(error) }),
     },
   }
+  const inside = createAskInside({
+    engine: doors.ports,
+    dialect: 'openai-chat',
+    running,
+    snapshot: () => gateway.snapshot,
+  })
   models(app, gateway, identity)
   dataPlane(app, doors)
   ownKey(app, gateway, identity, now)

@@ -11,7 +11,7 @@ import { failure, GatewayError } from './errors.ts'
 import type { Attempt, AttemptOutcome, Exchange, Plan, Target, Timeouts } from './exchange.ts'
 import { broughtKey } from './keys.ts'
 import { keep, type Objects } from './objects.ts'
-import { pathOf } from './provider.ts'
+import { authorized, pathOf } from './provider.ts'
 import { refusedFields } from './refused.ts'
 import { relayedBody } from './relay.ts'
 import { relayed } from './relayed.ts'
@@ -255,7 +255,7 @@ function prepared(x: Exchange, seat: Seat, books: Books, ports: AttemptPorts, si
   headers['user-agent'] = `stockyard/${ports.version}`
   Object.assign(headers, provider.headers, target.upstream.headers)
   const signsIn = brought !== undefined && provider.signIn?.token.test(brought) ? provider.signIn.sign : provider.sign
-  if (credential && !signer) Object.assign(headers, sign(signsIn, credential.secret))
+  if (credential && !signer) Object.assign(headers, authorized(signsIn, credential.secret))
   const method = x.relay?.method ?? 'POST'
   const url = target.upstream.baseUrl + path
   return { x, seat, dialect, side, books, ports, signal, method, url, headers, body, credential }
@@ -394,9 +394,6 @@ export interface Answered {
   /** Its first content did not come in time. */
   late?: GatewayError
 }
-
-const sign = (own: ((secret: string) => Readonly<Record<string, string>>) | undefined, secret: string) =>
-  own ? own(secret) : { authorization: `Bearer ${secret}` }
 
 /** Nobody's failure: the call was given up from this side. */
 const LEFT: Readonly<Record<string, AttemptOutcome>> = { client_closed: 'client_cancel', superseded: 'cancelled' }

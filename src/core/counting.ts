@@ -11,7 +11,7 @@ import type { Exchange, Target } from './exchange.ts'
 import { TIMEOUTS } from './exchange.ts'
 import { claim } from './objects.ts'
 import * as phases from './pipeline.ts'
-import { pathOf } from './provider.ts'
+import { authorized, pathOf } from './provider.ts'
 import type { JsonObject, JsonValue, MediaPart, ModelRequest, Part } from './request.ts'
 import type { Snapshot } from './snapshot.ts'
 
@@ -100,7 +100,7 @@ async function byVendor(
     }
     if (signer) Object.assign(headers, (await signer.sign({ method: 'POST', url, headers, body }, secret)).headers)
     else if (secret !== undefined) {
-      Object.assign(headers, provider.sign ? provider.sign(secret) : { authorization: `Bearer ${secret}` })
+      Object.assign(headers, authorized(provider.sign, secret))
     }
     const reply = await ports.wire.egress.send({
       upstream: upstream.id,

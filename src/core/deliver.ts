@@ -181,9 +181,10 @@ async function body(job: Delivery): Promise<BodyAnswer> {
       bytes = reply.body
       if (job.stages.length > 0) climb(job, await eventsOf(job), true)
     } else {
-      const events = climb(job, await eventsOf(job), true)
-      const refused = await lastWord(job)
+      const passed = climb(job, await eventsOf(job), true)
+      const { refused, more } = await lastWord(job)
       if (refused) throw refused
+      const events = more.length === 0 ? passed : [...passed.filter(isContentful), ...more, ...passed.filter(isEnd)]
       bytes = Buffer.from(JSON.stringify(job.client.writeBody(events, context(job))))
     }
     meter(pipeline, x, bytes.length, estimateTokens(reply.facts.textBytes))
@@ -261,9 +262,9 @@ async function readText(job: Delivery, bytes: AsyncIterable<Buffer>): Promise<Bo
       ],
       true,
     )
-    const refused = await lastWord(job)
+    const { refused, more } = await lastWord(job)
     if (refused) throw refused
-    const said = events.map((event) => (event.type === 'text-delta' ? event.text : '')).join('')
+    const said = [...events, ...more].map((event) => (event.type === 'text-delta' ? event.text : '')).join('')
     return bodyAnswer(reply, Buffer.from(said), await books.finish('done', reply.status))
   } catch (error) {
     const known = asGatewayError(error, x)
@@ -328,8 +329,10 @@ async function* translated(job: Delivery): AsyncGenerator<Portion> {
     return write(events.filter((event) => !isEnd(event)))
   }
   async function* ending(): AsyncGenerator<Portion> {
-    const refused = cutOff(job) ?? (await lastWord(job))
+    const cut = cutOff(job)
+    const { refused, more } = cut ? { refused: cut, more: [] } : await lastWord(job)
     if (!refused) {
+      if (more.length > 0) yield write(more)
       if (waits) yield write(ends)
       return
     }
@@ -345,8 +348,14 @@ async function* translated(job: Delivery): AsyncGenerator<Portion> {
   }
   if (job.resume) {
     const read = (leg: Reply) => streamEvents({ ...job, reply: leg })
-    for await (const events of legs(reply, read, job.resume)) yield write(climb(job, events, false))
-    yield write(climb(job, [], true))
+    for await (const events of legs(reply, read, job.resume)) {
+      yield pass(climb(job, events, false))
+      if (!cutOff(job)) continue
+      yield* ending()
+      return
+    }
+    yield pass(climb(job, [], true))
+    yield* ending()
     return
   }
   const reader = upstream.streamReader(written(job))
@@ -364,6 +373,7 @@ async function* translated(job: Delivery): AsyncGenerator<Portion> {
   yield* ending()
 }
 const isEnd = (event: ReplyEvent): boolean => FINAL.has(event.type)
+const isContentful = (event: ReplyEvent): boolean => !FINAL.has(event.type)
 
 /** The finish of a reply that a stage stopped. */
 const filtered = (event: Extract<ReplyEvent, { type: 'finish' }>): ReplyEvent => ({
@@ -375,19 +385,29 @@ const filtered = (event: Extract<ReplyEvent, { type: 'finish' }>): ReplyEvent =>
 const cutOff = (job: Delivery): GatewayError | undefined =>
   job.stages.find(({ hook, stage }) => stage.over && !hook.observe)?.stage.over
 
-/** What the stages say of the reply as a whole: a refusal, or nothing. Nobody waits for those that only observe. */
-async function lastWord({ x, stages }: Delivery): Promise<Refusal | undefined> {
-  for (const { hook, stage, broken } of stages) {
+/**
+ * What the stages say of the reply as a whole: a refusal, or what goes out before the end, through the stages that stand
+ * further out. Nobody waits for those that only observe.
+ */
+async function lastWord(job: Delivery): Promise<{ refused?: Refusal; more: readonly ReplyEvent[] }> {
+  const { x, stages } = job
+  let more: readonly ReplyEvent[] = []
+  for (const [i, { hook, stage, broken }] of stages.entries()) {
     if (!stage.last || broken) continue
     try {
-      const said = guarded<void>(hook, x, undefined, () => stage.last?.())
-      if (!hook.observe) await said
+      const said = guarded<readonly ReplyEvent[] | undefined>(hook, x, undefined, () => stage.last?.())
+      if (hook.observe) continue
+      const own = await said
+      if (own && own.length > 0) {
+        const outer = { ...job, stages: stages.slice(i + 1) }
+        more = [...more, ...climb(outer, own, false), ...climb(outer, [], true)]
+      }
     } catch (error) {
-      if (error instanceof Refusal) return error
+      if (error instanceof Refusal) return { refused: error, more }
       throw error
     }
   }
-  return undefined
+  return { more }
 }
 
 function eventsIn(frames: readonly Frame[], reader: StreamReader, wire: Wire): ReplyEvent[] {

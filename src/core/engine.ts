@@ -70,13 +70,13 @@ const NOTHING: Deed = {}
 
 /** `signal` of the exchange ends it. Rejects with a GatewayError, after the books are closed. */
 export async function run(x: Exchange, arriving: Arriving, snapshot: Snapshot, ports: EnginePorts): Promise<Answer> {
-  let { pipeline } = snapshot
+  let pipeline = x.pipeline ?? snapshot.pipeline
   const books = new Books(x, booksPortsOf(snapshot, ports))
   // What is there already is not awaited: each wait is a turn of the queue, on every request.
   try {
     const who = phases.whoAsks(pipeline, x, arriving.identify)
     x.principal = isPromise(who) ? await who : who
-    if (snapshot.pipelineFor) pipeline = x.pipeline = await snapshot.pipelineFor(x.principal)
+    if (snapshot.pipelineFor && !x.inner) pipeline = x.pipeline = await snapshot.pipelineFor(x.principal)
     await arriving.receive()
     if (x.refers) x.owned = claim(x, x.refers, ports.objects)
     const { within, inside } = x.relay?.deed ?? NOTHING

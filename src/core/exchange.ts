@@ -238,6 +238,8 @@ export interface Exchange extends Caller {
   readonly relay?: Relay
   /** Objects that the request names by id: all of them must be the caller's. */
   readonly refers?: readonly string[]
+  /** A module asks it inside another exchange. */
+  readonly inner?: { readonly of: string; readonly by: string }
   /** The upstream that it was addressed to by its path: no other may take it. */
   readonly upstream?: string
   /** The request in the gateway's own form, read on first use. Throws `invalid_request`. */

@@ -7,20 +7,12 @@ import type { Act } from './acting.ts'
 import type { Catalog } from './catalog.ts'
 import type { Egress, OpenOutlet } from './egress.ts'
 import { badRequest, type ErrorDetails, failure, Refusal } from './errors.ts'
-import { type Credential, TIMEOUTS, type Upstream } from './exchange.ts'
+import type { Credential, Upstream } from './exchange.ts'
+import type { AskInside } from './inner.ts'
 import type { Replay } from './kept.ts'
 import { createKeyring, type Keyring } from './keys.ts'
-import {
-  type Chosen,
-  type Host,
-  type Log,
-  type Metrics,
-  type Module,
-  type ModuleAnswer,
-  type ModuleCall,
-  OBSERVABLE,
-  type Phase,
-} from './module.ts'
+import { type Chosen, type Host, type Log, type Metrics, type Module, OBSERVABLE, type Phase } from './module.ts'
+import { callOut } from './module-call.ts'
 import { checkOverrides, merged } from './overrides.ts'
 import { liveCounts } from './pipeline.ts'
 import type { Provider } from './provider.ts'
@@ -40,6 +32,7 @@ export interface GatewayParts {
   readonly metrics: Metrics
   readonly egress: Egress
   readonly replay: Replay
+  readonly askInside: AskInside
   readonly openOutlet: OpenOutlet
   readonly log: Log
   /** What signers reach through; absent: upstreams that need one cannot be configured. */
@@ -90,23 +83,6 @@ function withPath(url: string, provider: Provider): string {
   return url.replace(/\/$/, '') + new URL(provider.baseUrl).pathname.replace(/\/$/, '')
 }
 
-/** A module's own call, under the name of the module. */
-async function callOut(egress: Egress, module: string, call: ModuleCall): Promise<ModuleAnswer> {
-  const { timeoutMs, url, headers, body, maxAnswerBytes, method = 'POST' } = call
-  const late = AbortSignal.timeout(timeoutMs)
-  const answer = await egress.send({
-    upstream: `module:${module}`,
-    method,
-    url,
-    headers,
-    body,
-    streamed: false,
-    timeouts: { ...TIMEOUTS, headersUnstreamedMs: timeoutMs, totalMs: timeoutMs },
-    signal: call.signal ? AbortSignal.any([call.signal, late]) : late,
-  })
-  return { status: answer.status, headers: answer.headers, body: await answer.collect(maxAnswerBytes) }
-}
-
 export async function createGateway(parts: GatewayParts): Promise<Gateway> {
   const { store, modules, catalog } = parts
   const providers = new Map(parts.providers.map((p) => [p.id, p]))
@@ -148,7 +124,8 @@ export async function createGateway(parts: GatewayParts): Promise<Gateway> {
       get chosen() {
         return chosenFor(module)
       },
-      call: (call) => callOut(parts.egress, module.id, call),
+      call: (call) => callOut(parts.egress, module.id, call, (id) => current.upstreams.get(id)),
+      exchange: (x, asked) => parts.askInside(x, module.id, asked),
       refuse(code, details) {
         throw refusal(code, details)
       },

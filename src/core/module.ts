@@ -8,6 +8,7 @@ import type { Directory, Draft, Grant } from './directory.ts'
 import type { OpenOutlet } from './egress.ts'
 import type { ErrorDetails, ErrorKind, GatewayError, Refusal } from './errors.ts'
 import type { Attempt, Caller, Exchange, Plan, Principal, Target } from './exchange.ts'
+import type { InnerChat } from './inner.ts'
 import type { Replay } from './kept.ts'
 import type { Keyring } from './keys.ts'
 import type { NanoUsd } from './money.ts'
@@ -63,8 +64,11 @@ export interface Stage {
   end?(): readonly ReplyEvent[]
   /** Set when this stage has cut the reply off, after it returned the reply's finish: nothing more is read. */
   readonly over?: GatewayError | undefined
-  /** All of the reply has passed, and its end is still here: a refusal keeps it. For what needs the whole, or time. */
-  last?(): Awaitable<void>
+  /**
+   * All of the reply has passed, and its end is still here: a refusal keeps it. For what needs the whole, or time. What it
+   * returns goes out before the end.
+   */
+  last?(): Awaitable<readonly ReplyEvent[] | undefined>
   /** What a log may keep of the reply instead of the client's bytes, at most so many: a stage that hides text has it. */
   keeps?(mostBytes: number): Buffer
 }
@@ -122,6 +126,8 @@ export interface Host {
   readonly startedAt: number
   /** A call of the module's own to an address that an administrator set: guarded and bounded like any other. */
   call(call: ModuleCall): Promise<ModuleAnswer>
+  /** A chat of the module's own inside `x`, booked under its name (see inner.ts): the answer's text. */
+  exchange(x: Exchange, asked: InnerChat): Promise<string>
   /** Throws a refusal with a code of the module's own catalogue. */
   refuse(code: string, details?: ErrorDetails): never
   /** The same, to be returned. */
@@ -173,6 +179,8 @@ export interface ModuleCall {
   /** POST unless told. */
   readonly method?: 'GET' | 'POST' | 'PUT'
   readonly url: string
+  /** `url` is a path behind this upstream's base URL, and the call is signed as its own calls are. */
+  readonly upstream?: string
   readonly headers: Readonly<Record<string, string>>
   readonly body: Buffer
   /** For the whole call. */

@@ -101,4 +101,8 @@ export function sayings(table: readonly Saying[]): NonNullable<Provider['classif
   }
 }
 
+/** The headers that carry a credential to a vendor without a signer. */
+export const authorized = (sign: Provider['sign'] | undefined, secret: string): Readonly<Record<string, string>> =>
+  sign ? sign(secret) : { authorization: `Bearer ${secret}` }
+
 export const defineProvider = (provider: Provider): Provider => provider

@@ -73,7 +73,7 @@ export class GuardStage implements Stage {
     return []
   }
 
-  async last(): Promise<void> {
+  async last(): Promise<undefined> {
     const texts = [...this.#channels.values()].map((channel) => channel.all).filter((text) => text !== '')
     for (const { rule, judge } of this.#rules) {
       const reason = judge?.(texts)
