@@ -9,6 +9,7 @@ import type { Exchange, Principal } from './exchange.ts'
 import { compile, type Pipeline } from './pipeline.ts'
 import type { ChatRequest, JsonObject } from './request.ts'
 import type { Snapshot } from './snapshot.ts'
+import type { RunningExchange, Underway } from './underway.ts'
 
 export interface InnerChat {
   /** Its model is a public name. */
@@ -23,7 +24,7 @@ export interface InnerPorts {
   readonly engine: EnginePorts
   /** The dialect that it is asked in: it must be one of chats, with a side towards clients and one towards upstreams. */
   readonly dialect: string
-  readonly running: Map<AbortController, Exchange>
+  readonly running: Underway<RunningExchange>
   snapshot(): Snapshot
 }
 
@@ -76,7 +77,8 @@ export function createAskInside(ports: InnerPorts): AskInside {
     signal?.addEventListener('abort', left, { once: true })
     const late = failure('upstream_timeout', { upstream: model, what: 'answer', timeoutMs })
     const timer = setTimeout(() => controller.abort(late), timeoutMs)
-    ports.running.set(controller, inner)
+    const running: RunningExchange = { x: inner, controller, place: -1 }
+    ports.running.add(running)
     try {
       const arriving = { identify: () => inner.principal as Principal, receive: async () => {} }
       const answer = await run(inner, arriving, snapshot, ports.engine)
@@ -89,7 +91,7 @@ export function createAskInside(ports: InnerPorts): AskInside {
     } finally {
       clearTimeout(timer)
       signal?.removeEventListener('abort', left)
-      ports.running.delete(controller)
+      ports.running.delete(running)
       leave()
     }
   }
