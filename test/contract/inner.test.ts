@@ -43,9 +43,13 @@ test('a chat inside an exchange is answered, booked under the module, logged, an
     assert.equal(textOf(await gateway.chat(MODEL, 'outside', { stream })), 'echo: outside')
   }
   assert.equal(asked, 2)
-  const rows = (await gateway.usage('principal,upstream')) as readonly Record<string, never>[]
-  const inside = rows.find((row) => row.principal === 'module:probe')
-  assert.equal(inside?.upstream, 'anthropic')
+  const rows = (await gateway.usage('principal,upstream')) as readonly {
+    group: Record<string, string>
+    attempts: number
+    costUsd: string
+  }[]
+  const inside = rows.find((row) => row.group.principal === 'module:probe')
+  assert.equal(inside?.group.upstream, 'anthropic')
   assert.equal(Number(inside?.attempts), 2)
   assert.ok(Number(inside?.costUsd) > 0, 'it has a price')
   const { entries } = await gateway.admin('GET', 'logs?limit=10')
