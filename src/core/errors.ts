@@ -4,6 +4,7 @@
  * Dialects turn these into their own shape; docs/errors.md is generated from the catalogue.
  */
 
+import type { Scarce } from './module.ts'
 import type { JsonObject } from './request.ts'
 
 /** Whose mistake it is, so that the message can say what to do next. */
@@ -117,6 +118,8 @@ export interface ErrorDetails {
   /** The upstream's own error code and text, already stripped of credentials. */
   readonly upstreamCode?: string
   readonly upstreamMessage?: string
+  /** What there was not enough of, if it comes back. */
+  readonly scarce?: Scarce
   /** What stands beside the message for programs to read. */
   readonly facts?: JsonObject
   /** Headers of the upstream's answer that clients understand (rate limits, request id). */

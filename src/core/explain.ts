@@ -29,7 +29,7 @@ export async function explain(
     say('authenticate', x.principal.kind, x.principal.id)
     x.plan = await planFor(x, snapshot, ports, true)
     say('route', `found as ${x.plan.via}`, x.plan.targets.map(phases.describeTarget).join(', '))
-    await phases.admit(x.pipeline ?? snapshot.pipeline, x, holds, (by) => {
+    await phases.admit({ ...(x.pipeline ?? snapshot.pipeline), wait: undefined }, x, holds, (by) => {
       if (x.plan) x.plan = narrowed(x, x.plan, by, ports)
     })
     if (x.plan.targets.length === 0) throw phases.noTarget('every target was ruled out by a policy')

@@ -191,7 +191,7 @@ export async function createGateway(parts: GatewayParts): Promise<Gateway> {
     const problems = module.check?.(settings) ?? []
     if (problems.length > 0) throw badRequest(problems.join(' '), 'settings')
     const stops: (() => void)[] = []
-    const { stop, wantsCall, ...hooks } = await module.start(hostFor(module, state.mode, stops), settings)
+    const { stop, wantsCall, wait, ...hooks } = await module.start(hostFor(module, state.mode, stops), settings)
     if (state.mode === 'observe') {
       const acts = Object.keys(hooks).filter((phase) => !OBSERVABLE.includes(phase as Phase))
       if (acts.length > 0) {
@@ -205,6 +205,7 @@ export async function createGateway(parts: GatewayParts): Promise<Gateway> {
       mode: state.mode === 'observe' ? 'observe' : 'enforce',
       hooks,
       ...(wantsCall ? { wantsCall } : {}),
+      ...(wait ? { wait } : {}),
       counts: liveCounts(),
       identity,
       uses: 0,

@@ -50,6 +50,26 @@ export interface Hold {
   release(): Awaitable<void>
 }
 
+/** Something that is used up and comes back by itself. Who lets requests wait for it says whose turn it is. */
+export interface Scarce {
+  /** How many hold a part of it that may come back before its time. */
+  lent: number
+  /** Set while there is a line for it: nobody else may take of it. */
+  turn?: Exchange | undefined
+  /** Called when something came back. */
+  freed?: (() => void) | undefined
+}
+/** A place in the line for something scarce, which is given up once the exchange was admitted, or was not. */
+export interface Turn {
+  readonly scarce: Scarce
+  over(): void
+}
+/**
+ * Admission was refused for want of something `scarce`: resolves when it may be asked for again. `turn` is what it gave
+ * before, if that was in vain. Throws, as a rule the refusal itself, where waiting is of no use.
+ */
+export type Wait = (x: Exchange, refusal: Refusal, turn: Turn | undefined) => Promise<Turn>
+
 /** What `admit` may do besides taking a hold: make the call smaller, never larger. */
 export interface Narrowed {
   readonly hold?: Hold
@@ -109,6 +129,8 @@ export interface Hooks {
 export interface Started extends Partial<Hooks> {
   /** Whether `call` has anything to do with this exchange; absent: always. Whatever has not costs nothing. */
   wantsCall?(x: Exchange): boolean
+  /** Lets requests wait that a limit refused. At most one module has it. */
+  wait?: Wait
   stop?(): Awaitable<void>
 }
 

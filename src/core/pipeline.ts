@@ -15,6 +15,8 @@ import {
   PHASES,
   type Phase,
   type Stage,
+  type Turn,
+  type Wait,
 } from './module.ts'
 import type { Reply } from './reply.ts'
 import type { ModelRequest } from './request.ts'
@@ -25,12 +27,16 @@ export interface Live {
   readonly mode: 'observe' | 'enforce'
   readonly hooks: Partial<Hooks>
   readonly wantsCall?: (x: Exchange) => boolean
+  readonly wait?: Wait
   readonly counts: Readonly<Record<Phase, HookCounts>>
 }
 export const liveCounts = (): Record<Phase, HookCounts> =>
   Object.fromEntries(PHASES.map((phase) => [phase, hookCounts()])) as Record<Phase, HookCounts>
 
-export type Pipeline = { readonly [P in Phase]: readonly Bound<P>[] }
+export type Pipeline = { readonly [P in Phase]: readonly Bound<P>[] } & {
+  /** How a request waits that a limit refused; absent: it does not. */
+  readonly wait?: Wait | undefined
+}
 
 /** By layer, then by `after`, then by name. Throws on a circle, naming it. */
 export function inOrder<M extends { readonly module: Module }>(modules: readonly M[]): M[] {
@@ -71,7 +77,8 @@ export function compile(modules: readonly Live[]): Pipeline {
         },
       ]
     })
-  return Object.fromEntries(PHASES.map((phase) => [phase, pick(phase)])) as unknown as Pipeline
+  const wait = ordered.find((live) => live.mode === 'enforce' && live.wait)?.wait
+  return { ...Object.fromEntries(PHASES.map((phase) => [phase, pick(phase)])), wait } as unknown as Pipeline
 }
 
 /** The first module that knows the caller ends the search. A broken identity module never lets anybody in. */
@@ -134,21 +141,47 @@ function refined(hook: Bound<'route'>, x: Exchange, before: Plan, next: Plan): P
 export async function admit(p: Pipeline, x: Exchange, holds: Hold[], narrow: (by: Narrowed) => void): Promise<void> {
   const giveBack = (late: Hold | Narrowed | undefined): unknown => holdOf(late)?.release()
   for (const hook of p.admit) {
-    const answer = guarded<Hold | Narrowed | undefined>(hook, x, undefined, () => hook.run(x), giveBack)
-    if (isPromise(answer) && hook.observe) {
-      // What an observer takes is on counters of its own; nobody waits for it.
-      void answer.then((late) => {
-        const hold = holdOf(late)
-        if (!hold) return
-        if (x.ended) void hold.settle(x.ended.cost, x.ended.usage)
-        else holds.push(hold)
-      })
-      continue
+    let taken: Hold | Narrowed | undefined
+    try {
+      const answer = guarded<Hold | Narrowed | undefined>(hook, x, undefined, () => hook.run(x), giveBack)
+      if (isPromise(answer) && hook.observe) {
+        // What an observer takes is on counters of its own; nobody waits for it.
+        void answer.then((late) => {
+          const hold = holdOf(late)
+          if (!hold) return
+          if (x.ended) void hold.settle(x.ended.cost, x.ended.usage)
+          else holds.push(hold)
+        })
+        continue
+      }
+      taken = isPromise(answer) ? await answer : answer
+    } catch (error) {
+      taken = await waited(p, hook, x, error)
     }
-    const taken = isPromise(answer) ? await answer : answer
     const hold = holdOf(taken)
     if (hold) holds.push(hold)
     if (taken && !('settle' in taken) && !hook.observe) narrow(taken)
+  }
+}
+
+/** Asks again when it is the exchange's turn, as often as that takes; the one that lets it wait ends it. */
+async function waited(p: Pipeline, hook: Bound<'admit'>, x: Exchange, error: unknown) {
+  let turn: Turn | undefined
+  let refused = error
+  try {
+    for (;;) {
+      if (!p.wait || !(refused instanceof Refusal) || !refused.details.scarce) throw refused
+      turn = await p.wait(x, refused, turn)
+      const started = performance.now()
+      try {
+        return await hook.run(x)
+      } catch (again) {
+        if (!(again instanceof Refusal)) return judge<undefined>(hook, x, started, undefined, again)
+        refused = again
+      }
+    }
+  } finally {
+    turn?.over()
   }
 }
 const holdOf = (taken: Hold | Narrowed | undefined): Hold | undefined =>

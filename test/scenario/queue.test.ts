@@ -1,6 +1,7 @@
 /** Requests that wait for a place instead of being refused. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { addLimit, as, whoever } from '../running/identity.ts'
 import { type Answer, type Running, runGateway, until } from '../running/index.ts'
 
 const MODEL = 'openai/gpt-4o-mini'
@@ -76,4 +77,97 @@ test('A114: who leaves gives its place in the line back, and a failed call its p
   assert.equal((await gateway.chat(model, 'hi')).status, 500)
   assert.equal((await gateway.chat(model, 'hi')).status, 200)
   assert.match((await gateway.metrics()).text, /stockyard_queue_running 0/)
+})
+
+async function limited(t: Parameters<typeof runGateway>[0], settings: object): Promise<Running> {
+  const gateway = await runGateway(t, { extraModules: [whoever as never] })
+  await gateway.admin('PUT', 'modules/rate-limits', { mode: 'enforce' })
+  await set(gateway, settings)
+  return gateway
+}
+
+for (const stream of [false, true]) {
+  test(`A114: ${stream ? 'streamed: ' : ''}a rate limit that is used up is waited for, and the place in the line is told`, async (t) => {
+    const gateway = await limited(t, { maxWaitMs: 20_000 })
+    addLimit(gateway, { scope: {}, counts: 'tokens', per: 'minute', amount: 1_000 })
+    // Each reserves more than half of it, and gives most of that back when it has its answer.
+    const answers = await Promise.all(
+      Array.from({ length: 5 }, (_, n) =>
+        gateway.chat(`${MODEL}+delay=50`, 'hi', { stream, max_tokens: 600 }, as(`k${n}`)),
+      ),
+    )
+    assert.deepEqual(
+      answers.map(({ status }) => status),
+      Array(5).fill(200),
+    )
+    const places = answers.flatMap(({ headers }) => headers['x-stockyard-queue-position'] ?? [])
+    assert.deepEqual(places.map(Number).sort(), [1, 2, 3, 4])
+    const waits = answers.map(({ headers }) => Number(headers['x-stockyard-queue-wait-ms'] ?? 0)).sort((a, b) => a - b)
+    assert.ok((waits[4] ?? 0) >= 150, `the last waits for four: ${waits}`)
+    assert.match((await gateway.metrics()).text, /stockyard_queue_limited 0/)
+  })
+}
+
+test('A114: what will not be there in time is refused at once, also where limits are not waited for; explain never waits', async (t) => {
+  const gateway = await limited(t, { maxWaitMs: 10_000 })
+  addLimit(gateway, { scope: {}, counts: 'requests', per: 'day', amount: 1 })
+  assert.equal((await gateway.chat(MODEL, 'hi', {}, as('k1'))).status, 200)
+  const began = performance.now()
+  const refused = await gateway.chat(MODEL, 'hi', {}, as('k2'))
+  assert.equal(refused.status, 429)
+  assert.equal(refused.json.error.code, 'rate_limit_exceeded')
+  const body = { model: MODEL, messages: [{ role: 'user', content: 'hi' }] }
+  assert.equal(
+    (await gateway.admin('POST', 'explain', { body, headers: as('k1') })).refused.code,
+    'rate_limit_exceeded',
+  )
+  assert.ok(performance.now() - began < 5_000)
+})
+
+test('A114: a deadline of the client ends the wait for a limit with the refusal itself', async (t) => {
+  const gateway = await limited(t, { maxWaitMs: 20_000 })
+  addLimit(gateway, { scope: {}, counts: 'parallel', amount: 1 })
+  const first = gateway.chat(`${MODEL}+delay=1500`, 'hi', {}, as('k1'))
+  await until(() => running(gateway) === 1, 'the first runs')
+  const refused = await gateway.chat(MODEL, 'hi', {}, { ...as('k2'), 'x-stockyard-timeout-ms': '200' })
+  assert.equal(refused.status, 429, refused.text)
+  assert.equal(refused.headers['x-stockyard-queue-position'], '1')
+  assert.equal((await first).status, 200)
+})
+
+test('A114: a tenant that floods a limit a hundredfold does not raise the p95 wait of another above twice its fair share', async (t) => {
+  const gateway = await limited(t, { maxWaitMs: 60_000, maxWaiting: 2_000 })
+  addLimit(gateway, { scope: {}, counts: 'parallel', amount: 4 })
+  const model = `${MODEL}+delay=20`
+  const waitOf = (answer: Answer): number => {
+    assert.equal(answer.status, 200, answer.text)
+    return Number(answer.headers['x-stockyard-queue-wait-ms'] ?? 0)
+  }
+  const p95 = (waits: number[]): number => waits.sort((a, b) => a - b)[Math.ceil(waits.length * 0.95) - 1] as number
+  /** The other tenant's burst at once, with `others` of the flood already there. */
+  async function burst(others: number): Promise<{ quiet: number; flood: number }> {
+    const floods = Array.from({ length: others }, () =>
+      gateway.chat(model, 'flood', {}, as('f', { organization: 'f' })),
+    )
+    if (others > 0)
+      await until(async () => /queue_limited [1-9]/.test((await gateway.metrics()).text), 'a line', 20_000)
+    const quiet = Array.from({ length: 8 }, () => gateway.chat(model, 'hi', {}, as('q', { organization: 'q' })))
+    return {
+      quiet: p95((await Promise.all(quiet)).map(waitOf)),
+      flood: p95((await Promise.all(floods)).map(waitOf)),
+    }
+  }
+  await burst(8)
+  // As many of each: that is what a fair share of the limit gives.
+  const fair = await burst(8)
+  const flooded = await burst(800)
+  t.diagnostic(
+    `p95 wait: ${fair.quiet} ms beside an equal, ${flooded.quiet} ms beside a hundredfold (its own: ${flooded.flood} ms)`,
+  )
+  // Counted in calls rather than in time, which a busy machine stretches: eight of each are sixteen calls.
+  const who = gateway.upstream.ledger.rows.slice(-808).map(({ rawBody }) => (rawBody.includes('flood') ? 'f' : 'q'))
+  const calls = who.lastIndexOf('q') - who.indexOf('q') + 1
+  t.diagnostic(`the eight were served within ${calls} calls`)
+  assert.ok(calls <= 2 * 16, `${calls} calls`)
+  assert.ok(flooded.flood > 2 * flooded.quiet, 'the flood waits for itself')
 })

@@ -5,14 +5,14 @@
  */
 import type { Limit } from '../../core/directory.ts'
 import { whereOf } from '../../core/figures.ts'
-import type { Host } from '../../core/module.ts'
+import type { Host, Scarce } from '../../core/module.ts'
 import type { Sums } from '../../core/store.ts'
 import type { Usage } from '../../core/usage.ts'
 import { SlidingWindow } from './window.ts'
 
 export const WINDOW_MS = { minute: 60_000, hour: 3_600_000, day: 86_400_000 } as const
 
-export interface Counter {
+export interface Counter extends Scarce {
   /** Absent for what runs at once. */
   readonly window: SlidingWindow | undefined
   running: number
@@ -46,6 +46,7 @@ export class Counters {
     const counter: Counter = {
       window: limit.counts === 'parallel' ? undefined : new SlidingWindow(WINDOW_MS[limit.per ?? 'minute']),
       running: 0,
+      lent: 0,
       loading: undefined,
     }
     this.#counters.set(id, counter)
@@ -57,7 +58,8 @@ export class Counters {
   forgetIdle(): void {
     const now = performance.now()
     for (const [id, counter] of this.#counters) {
-      if (counter.running === 0 && !counter.loading && (counter.window?.used(now) ?? 0) === 0) this.#counters.delete(id)
+      if (counter.running === 0 && !counter.loading && !counter.turn && (counter.window?.used(now) ?? 0) === 0)
+        this.#counters.delete(id)
     }
   }
 

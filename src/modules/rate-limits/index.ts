@@ -120,19 +120,22 @@ function createLimiter(host: Host, chosen: Settings, counters: Counters) {
   }
 
   /** Throws a refusal that names the limit; takes nothing unless all fit. */
-  function take(claims: readonly Claim[]): void {
+  function take(claims: readonly Claim[], x: Exchange): void {
     const now = performance.now()
     for (const { limit, counter, amount } of claims) {
       const used = counter.window ? counter.window.used(now) : counter.running
-      if (used + amount > limit.amount) refuse(limit, counter, used, amount, now)
+      const isOthers = counter.turn !== undefined && counter.turn !== x
+      if (isOthers || used + amount > limit.amount) refuse(limit, counter, used, amount, now)
     }
     for (const claim of claims) {
       if (claim.counter.window) claim.slot = claim.counter.window.take(now, claim.amount)
       else claim.counter.running++
+      if (claim.limit.counts !== 'requests') claim.counter.lent++
     }
   }
 
-  function refuse(limit: Limit, { window }: Counter, used: number, amount: number, now: number): never {
+  function refuse(limit: Limit, counter: Counter, used: number, amount: number, now: number): never {
+    const { window } = counter
     const what = describe(limit)
     const facts = {
       limit: limit.id,
@@ -153,6 +156,7 @@ function createLimiter(host: Host, chosen: Settings, counters: Counters) {
       amount: limit.amount,
       wait: waitMs < 1_000 ? `${Math.ceil(waitMs)} ms` : `${Math.ceil(waitMs / 1_000)} s`,
       retryAfterMs: waitMs,
+      scarce: counter,
       facts: { ...facts, reset_at: new Date(host.now() + waitMs).toISOString() },
     })
   }
@@ -167,6 +171,7 @@ function createLimiter(host: Host, chosen: Settings, counters: Counters) {
         // More than was reserved counts from now: the slot it was reserved in may be gone.
         else if (used > amount) counter.window.take(now, used - amount)
       }
+      cameBack(limit, counter)
     }
   }
 
@@ -175,11 +180,12 @@ function createLimiter(host: Host, chosen: Settings, counters: Counters) {
       if (!counter.window) counter.running--
       // A reply from the cache was a request all the same.
       else if (limit.counts !== 'requests' || x.cache !== 'hit') counter.window.giveBack(slot, amount)
+      cameBack(limit, counter)
     }
   }
 
   function admitted(x: Exchange, claims: Claim[]): Hold {
-    take(claims)
+    take(claims, x)
     if (host.mode === 'enforce') x.allowance = allowanceOf(claims)
     return {
       settle: (_, usage) => settle(claims, usage),
@@ -193,7 +199,7 @@ function createLimiter(host: Host, chosen: Settings, counters: Counters) {
   async function call(x: Exchange, attempt: Attempt, claims: Claim[], next: () => Promise<Reply>): Promise<Reply> {
     for (const { counter } of claims) if (counter.loading) await counter.loading
     try {
-      take(claims)
+      take(claims, x)
     } catch (error) {
       // Not the end of the exchange: another upstream may have room.
       if (!(error instanceof Refusal)) throw error
@@ -236,6 +242,11 @@ function createLimiter(host: Host, chosen: Settings, counters: Counters) {
       return admitted(x, claims)
     },
   }
+}
+
+function cameBack({ counts }: Limit, counter: Counter): void {
+  if (counts !== 'requests') counter.lent--
+  counter.freed?.()
 }
 
 /** The tightest limit of each kind, for the headers. */
