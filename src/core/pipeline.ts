@@ -78,7 +78,8 @@ export function compile(modules: readonly Live[]): Pipeline {
       ]
     })
   const wait = ordered.find((live) => live.mode === 'enforce' && live.wait)?.wait
-  return { ...Object.fromEntries(PHASES.map((phase) => [phase, pick(phase)])), wait } as unknown as Pipeline
+  const phases = PHASES.map((phase) => [phase, pick(phase)] as const)
+  return Object.fromEntries(wait ? [...phases, ['wait', wait]] : phases) as unknown as Pipeline
 }
 
 /** The first module that knows the caller ends the search. A broken identity module never lets anybody in. */
