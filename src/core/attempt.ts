@@ -533,8 +533,7 @@ async function* watch(a: Answered, watcher: Watcher): AsyncGenerator<readonly Fr
       for (const frame of frames) watcher.look(frame)
       if (facts.made) keep(a.x, a.attempt, facts, a.ports.objects, a.ports.now())
       if (facts.error) {
-        const parsed = a.secrets.length > 0 ? cleaned(facts.error, a) : facts.error
-        throw parsed
+        throw cleaned(facts.error, a)
       }
       yield frames
       if (facts.complete && frames.some((f) => f.marks & MARK.terminal)) {
@@ -568,6 +567,9 @@ async function* watch(a: Answered, watcher: Watcher): AsyncGenerator<readonly Fr
 
 /** An error event of the upstream, judged and stripped of credentials like any other of its errors. */
 function cleaned(error: GatewayError, a: Answered): GatewayError {
+  if (error.code === 'upstream_invalid') {
+    return failure(error.code, { ...error.details, upstream: a.target.upstream.id }, error.cause)
+  }
   const said = {
     ...(error.details.upstreamCode === undefined ? {} : { code: error.details.upstreamCode }),
     ...(error.details.upstreamMessage === undefined ? {} : { message: error.details.upstreamMessage }),

@@ -153,6 +153,13 @@ export function sseData(bytes: Buffer): SseEvent {
 }
 
 /** Whether a frame has no data line (a ping, a blank line): nothing in it is for a reader. */
+/** Whether its JSON may be whole: an object's last byte is its brace. What was cut off, or is no JSON, ends otherwise. */
+export function endsWhole(bytes: Buffer): boolean {
+  let at = bytes.length - 1
+  while (at >= 0 && (bytes[at] as number) <= 32) at--
+  return bytes[at] === 0x7d
+}
+
 export function isComment(bytes: Buffer): boolean {
   const length = bytes.length
   let at = bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf ? 3 : 0

@@ -97,9 +97,17 @@ test('A44: an error that copies of this API send bare is known too', () => {
   assert.equal(watch('data: {"error":{"message":"upstream reset"}}\n\n').facts.error?.code, 'upstream_error')
 })
 
-test('garbage, comments and further data lines are passed over', () => {
-  const { facts, marks } = watch(': hello\n\n', 'data: [DONE]\n\n', 'data: {"type":\n\n', 'data: 7\n\n', named(DONE))
-  assert.deepEqual(marks, [0, 0, 0, 0, MARK.final])
+test('A44: an event that is cut off is no event: the upstream did not answer', () => {
+  for (const broken of ['data: {"type":\n\n', 'data: {"type":"content_block_delta","delta":{"text":"abc\n\n']) {
+    const { facts, marks } = watch(broken)
+    assert.deepEqual(marks, [MARK.final])
+    assert.equal(facts.error?.code, 'upstream_invalid')
+  }
+})
+
+test('comments and further data lines are passed over', () => {
+  const { facts, marks } = watch(': hello\n\n', 'data: [DONE]\n\n', 'data: 7\n\n', named(DONE))
+  assert.deepEqual(marks, [0, 0, 0, MARK.final])
   assert.equal(facts.finish, 'stop')
   assert.equal(facts.complete, false)
 })

@@ -3,11 +3,11 @@
  * its first bytes and its text measured where it stands. The few others are parsed.
  */
 import type { Watcher } from '../../core/dialect.ts'
-import { GatewayError } from '../../core/errors.ts'
+import { failure, GatewayError } from '../../core/errors.ts'
 import { type Frame, MARK, type ReplyEvent, type ReplyFacts } from '../../core/reply.ts'
 import type { JsonObject, JsonValue } from '../../core/request.ts'
 import { textBytes } from '../../wire/measure.ts'
-import { sseData } from '../../wire/sse.ts'
+import { endsWhole, sseData } from '../../wire/sse.ts'
 import { bornInside } from './errors.ts'
 import { MessageReader } from './reader.ts'
 import { mergedUsage, usageOf } from './usage.ts'
@@ -32,14 +32,15 @@ export class MessageWatcher implements Watcher {
   look(frame: Frame): void {
     const { bytes } = frame
     const { facts } = this
-    if (bytes.subarray(0, HEAD).includes(DELTA)) {
+    if (bytes.subarray(0, HEAD).includes(DELTA) && endsWhole(bytes)) {
       frame.marks |= MARK.content
       facts.textBytes += textBytes(bytes, TEXT_KEYS)
       return
     }
     const value = parsed(bytes)
     if (!isObject(value)) return
-    const error = bornInside(value)
+    const error =
+      value === BROKEN ? failure('upstream_invalid', { problem: 'an event that is not JSON' }) : bornInside(value)
     if (error) {
       facts.error = error
       frame.marks |= MARK.final
@@ -146,12 +147,15 @@ function note(event: ReplyEvent, facts: ReplyFacts): void {
   }
 }
 
+/** What an event is whose data are no JSON. */
+const BROKEN: JsonObject = {}
+
 function parsed(bytes: Buffer): JsonValue | undefined {
   const { data } = sseData(bytes)
   if (data === '' || data === '[DONE]') return undefined
   try {
     return JSON.parse(data)
   } catch {
-    return undefined
+    return BROKEN
   }
 }

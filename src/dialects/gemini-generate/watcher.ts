@@ -3,7 +3,7 @@
  * last one that carried usage is kept to be parsed once: at the finish, or when someone asks after an early end.
  */
 import type { Watcher } from '../../core/dialect.ts'
-import { GatewayError } from '../../core/errors.ts'
+import { failure, GatewayError } from '../../core/errors.ts'
 import { type Frame, MARK, type ReplyEvent, type ReplyFacts } from '../../core/reply.ts'
 import type { JsonObject, JsonValue } from '../../core/request.ts'
 import type { Usage } from '../../core/usage.ts'
@@ -65,7 +65,7 @@ export class GeminiWatcher implements Watcher {
     const { facts } = this
     // One character a byte: the probes cost less on a string than on the bytes.
     const text = bytes.toString('latin1')
-    if (!this.#isFirst && !SPECIAL.test(text)) {
+    if (!this.#isFirst && endsObject(text) && !SPECIAL.test(text)) {
       const length = textBytes(text)
       if (length > 0) frame.marks |= MARK.content
       facts.textBytes += length
@@ -73,7 +73,12 @@ export class GeminiWatcher implements Watcher {
       return
     }
     const chunk = parsed(bytes)
-    if (!isObject(chunk)) return
+    if (!isObject(chunk)) {
+      if (!claimsMore(text)) return
+      facts.error = failure('upstream_invalid', { problem: 'an event that is not JSON' })
+      frame.marks |= MARK.final
+      return
+    }
     this.#isFirst = false
     const error = bornInside(chunk)
     if (error) {
@@ -166,6 +171,16 @@ function parsed(frame: Buffer): JsonValue | undefined {
     }
   }
   return undefined
+}
+
+/** Whether it should have held an object: an event with data, or a piece of an array that opens one. */
+const claimsMore = (text: string): boolean => /^data:\s*[^\s[\],]/m.test(text) || /^[\s,[]*\{/.test(text)
+
+/** Whether its last object is closed, whatever of an array comes behind it. */
+function endsObject(text: string): boolean {
+  let at = text.length - 1
+  while (at >= 0 && (text.charCodeAt(at) <= 32 || text[at] === ',' || text[at] === ']')) at--
+  return text[at] === '}'
 }
 
 function partBytes(part: JsonObject): number {

@@ -6,7 +6,7 @@ import type { Watcher } from '../../core/dialect.ts'
 import { failure } from '../../core/errors.ts'
 import { type Frame, MARK, type ReplyFacts } from '../../core/reply.ts'
 import type { JsonObject, JsonValue } from '../../core/request.ts'
-import { isComment, sseData } from '../../wire/sse.ts'
+import { endsWhole, isComment, sseData } from '../../wire/sse.ts'
 import { bornInside } from './errors.ts'
 import { type Probe, probeFor, scan } from './scan.ts'
 import { usageWithTier } from './usage.ts'
@@ -51,7 +51,7 @@ export class ChatWatcher implements Watcher {
     const { bytes } = frame
     if (this.#knowsHead && bytes.length > LARGEST_DONE) {
       const length = scan(bytes, this.#probe)
-      if (length > 0) {
+      if (length > 0 && endsWhole(bytes)) {
         this.facts.textBytes += length
         frame.marks |= MARK.content
         return

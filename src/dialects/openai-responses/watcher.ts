@@ -7,7 +7,7 @@ import { failure, GatewayError } from '../../core/errors.ts'
 import { type Frame, MARK, type ReplyFacts } from '../../core/reply.ts'
 import type { JsonObject, JsonValue } from '../../core/request.ts'
 import { sealsMade } from '../../core/seals.ts'
-import { isComment, sseData } from '../../wire/sse.ts'
+import { endsWhole, isComment, sseData } from '../../wire/sse.ts'
 import { isObject, listOf, objectOf, wordOf } from '../openai-chat/index.ts'
 import { bornInside } from './errors.ts'
 import { finishOf } from './reader.ts'
@@ -27,7 +27,7 @@ export class ResponseWatcher implements Watcher {
   look(frame: Frame): void {
     const { bytes } = frame
     if (this.facts.complete) return
-    if (DELTA.test(bytes.toString('latin1', 0, HEAD))) {
+    if (DELTA.test(bytes.toString('latin1', 0, HEAD)) && endsWhole(bytes)) {
       frame.marks |= MARK.content
       this.facts.textBytes += deltaBytes(bytes)
       return
