@@ -45,7 +45,9 @@ function chapter(module: Module): string {
     fault === 'open' ? 'goes on without it if it fails' : 'answers 503 if it fails',
     ...(requires.length > 0 ? [`needs ${requires.map(code).join(', ')}`] : []),
   ]
-  const routes = admin.map((route) => `- ${code(`${route.method} /api/${route.path}`)}: ${route.summary}`)
+  const routes = admin.map(
+    (route) => `- ${code(`${route.method} ${route.root ? '' : '/api'}/${route.path}`)}: ${route.summary}`,
+  )
   const refusals = Object.entries(errors).map(
     ([name, kind]) => `| ${code(name)} | ${kind.status} | ${cell(kind.message)} |`,
   )

@@ -22,13 +22,13 @@ import { createThoughts } from './core/thoughts.ts'
 import { type RunningExchange, Underway } from './core/underway.ts'
 import { dialects as dialectList } from './dialects/index.ts'
 import { createAttempts } from './http/admin/attempts.ts'
-import { adminApi } from './http/admin/index.ts'
+import { adminApi, hiddenPaths } from './http/admin/index.ts'
 import type { AdminStore } from './http/admin/route.ts'
 import { createSignIns } from './http/admin/sign-in.ts'
 import { PING_MS, STALL_MS } from './http/answer.ts'
 import { type DataPlaneParts, dataPlane } from './http/data-plane.ts'
 import { createExplain } from './http/explain.ts'
-import { createMetrics, health, targetMetrics } from './http/health.ts'
+import { assertReady, createMetrics, health, targetMetrics } from './http/health.ts'
 import { createIdentity, fingerprint, type Identity } from './http/identity.ts'
 import { ownKey } from './http/key.ts'
 import { models } from './http/models.ts'
@@ -184,6 +184,7 @@ async function start(options: ServeOptions, undo: (() => Promise<unknown>)[]): P
     bodyLimitBytes,
     dialects,
     nextId: ids,
+    hidden: hiddenPaths(gateway),
     ...trusted,
     ...(options.tls ? { tls: options.tls } : {}),
     maxConnections: options.maxConnections ?? MOST_CONNECTIONS,
@@ -265,6 +266,7 @@ async function start(options: ServeOptions, undo: (() => Promise<unknown>)[]): P
       signIns: createSignIns(),
       attempts: createAttempts(now),
       cut,
+      ready: () => assertReady({ gateway, draining: () => draining, trouble }),
     },
     () => port,
   )

@@ -16,7 +16,7 @@ import type { Reply, ReplyEvent } from './reply.ts'
 import type { JsonObject, ModelRequest } from './request.ts'
 import type { Action, Actor } from './roles.ts'
 import type { Ledger, Mode, ScopedCache, Tables, TablesDefinition } from './store.ts'
-import type { Usage } from './usage.ts'
+import type { Price, Usage } from './usage.ts'
 
 export type Awaitable<T> = T | Promise<T>
 
@@ -232,15 +232,18 @@ export interface Jobs {
 
 /**
  * Which action, in the whole instance, a route takes; unless told, `read` for GET and `manage` for the rest. `signed-in`:
- * anybody who administers something, and the handler looks at whose it is. `public`: anybody.
+ * anybody who administers something, and the handler looks at whose it is. `caller`: those, and whoever may ask for a model.
+ * `public`: anybody.
  */
-export type Needs = Action | 'signed-in' | 'public'
+export type Needs = Action | 'signed-in' | 'caller' | 'public'
 
 /** An administrative route of a module, as data: 404 `module_disabled` while it is off. */
 export interface AdminRoute {
   readonly method: 'GET' | 'POST' | 'PUT' | 'DELETE'
   /** Below `/api/`. */
   readonly path: string
+  /** Below `/` instead, for scripts that were written for another product. Is any unknown path while the module is off. */
+  readonly root?: true
   readonly summary: string
   readonly query?: TObject
   readonly body?: TObject
@@ -277,6 +280,27 @@ export interface AdminCall {
   readonly body: unknown
   /** Of the request. */
   header(name: string): string | undefined
+  /** Who calls, where that is somebody who may ask for a model and administers nothing. */
+  readonly caller?: Principal
+  /** Another administrative route, called by the same actor: with its checks, and on the record as its own. */
+  api(method: AdminRoute['method'], path: string, body?: JsonObject): Promise<unknown>
+  /** What this actor or caller may ask for by name. */
+  models(): readonly ModelFacts[]
+  /** Of another module, in the whole instance. */
+  modeOf(module: string): Mode
+  /** Throws why no exchange would be taken at the moment, if so. */
+  ready(): void
+}
+/** A public name, where it may go, and at what price now. */
+export interface ModelFacts {
+  readonly name: string
+  readonly targets: readonly {
+    readonly upstream: string
+    readonly provider: string
+    readonly model: string
+    readonly price?: Price
+    readonly mostOutputTokens?: number
+  }[]
 }
 
 /** Whose text is to be forgotten: all that is named must hold. */

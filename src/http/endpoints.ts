@@ -99,7 +99,7 @@ export function addressOf(named: string, query: Readonly<Record<string, unknown>
  */
 export function withoutQueryKey(url: string, headers: Record<string, string | string[] | undefined>): string {
   const mark = url.indexOf('?')
-  if (mark < 0 || !url.includes('key=', mark) || url.startsWith('/api/')) return url
+  if (mark < 0 || !url.includes('key=', mark) || /^\/(?:api|key)\//.test(url)) return url
   const kept: string[] = []
   for (const pair of url.slice(mark + 1).split('&')) {
     if (pair.startsWith('key=')) headers['x-goog-api-key'] ??= unescaped(pair.slice(4))

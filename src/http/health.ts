@@ -7,6 +7,7 @@ import type { Gateway } from '../core/gateway.ts'
 import { sentKey } from '../core/keys.ts'
 import type { Metrics } from '../core/module.ts'
 import type { TargetHealth } from '../core/routing/health.ts'
+import type { Ledger } from '../core/store.ts'
 import { inputTokens, outputTokens } from '../core/usage.ts'
 import { type Identity, judgeLocal } from './identity.ts'
 
@@ -17,7 +18,16 @@ export interface HealthParts {
   readonly draining: () => boolean
   readonly port: () => number
   /** Why no exchange would be taken at the moment. */
-  readonly trouble: () => string | undefined
+  readonly trouble: () => Ledger['trouble']
+}
+
+/** Throws why no exchange would be taken at the moment, if so. */
+export function assertReady({ draining, trouble, gateway }: Omit<HealthParts, 'identity' | 'registry' | 'port'>): void {
+  if (draining()) throw failure('shutting_down')
+  const storage = trouble()
+  if (storage) throw failure(storage)
+  const blocked = [...gateway.troubles].find(([, { blocks }]) => blocks)?.[0]
+  if (blocked !== undefined) throw failure('module_unavailable', { module: blocked })
 }
 
 export function health(app: FastifyInstance, parts: HealthParts): void {

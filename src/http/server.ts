@@ -19,6 +19,8 @@ export interface ServerOptions {
   readonly maxConnections: number
   /** For the whole head of a request; half a minute unless told. */
   readonly headersTimeoutMs?: number
+  /** What is there only while a module is on, and it is off. */
+  hidden(path: string): boolean
   nextId(): string
 }
 
@@ -70,7 +72,9 @@ export function createServer(options: ServerOptions): FastifyInstance {
     if (request.headers.upgrade !== undefined) {
       return answer(request.raw, reply.raw, failure('upgrade_refused', { path: path.slice(0, 200) }))
     }
-    const allowed = ['GET', 'POST', 'PUT', 'DELETE'].filter((method) => app.hasRoute({ method, url: path } as never))
+    const allowed = options.hidden(path)
+      ? []
+      : ['GET', 'POST', 'PUT', 'DELETE'].filter((method) => app.hasRoute({ method, url: path } as never))
     const error =
       allowed.length > 0
         ? failure('method_not_allowed', {

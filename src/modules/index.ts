@@ -11,6 +11,7 @@ import guardrails from './guardrails/index.ts'
 import hedging from './hedging/index.ts'
 import idempotency from './idempotency/index.ts'
 import keys from './keys/index.ts'
+import litellmApi from './litellm-api/index.ts'
 import logs from './logs/index.ts'
 import pii from './pii/index.ts'
 import queue from './queue/index.ts'
@@ -28,6 +29,7 @@ export const modules = [
   hedging,
   idempotency,
   keys,
+  litellmApi,
   logs,
   pii,
   queue,

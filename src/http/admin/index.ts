@@ -6,12 +6,15 @@ import { Readable } from 'node:stream'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { type Acting, acting } from '../../core/acting.ts'
 import { failure, GatewayError } from '../../core/errors.ts'
+import type { Principal } from '../../core/exchange.ts'
+import type { Gateway } from '../../core/gateway.ts'
 import { type AdminRoute, Download, type Needs } from '../../core/module.ts'
 import { type Actor, INSTANCE, may } from '../../core/roles.ts'
 import { parseStrict } from '../../core/settings.ts'
 import { parseJsonObject } from '../../wire/json.ts'
 import { configurationRoutes } from './configuration.ts'
 import { directoryRoutes } from './directory/index.ts'
+import { createInside, modelFacts, type Permit } from './inside.ts'
 import { openApi } from './openapi.ts'
 import { operationRoutes } from './operations.ts'
 import type { AdminContext, CoreCall, CoreRoute } from './route.ts'
@@ -33,7 +36,32 @@ export const coreRoutes: readonly CoreRoute[] = [
 /** What a route takes, where it does not say. */
 export const needsOf = ({ needs, method }: Pick<CoreRoute, 'needs' | 'method'>): Needs =>
   needs ?? (method === 'GET' ? 'read' : 'manage')
+/** Where it is. */
+export const urlOf = (route: CoreRoute | AdminRoute): string =>
+  `${'root' in route && route.root ? '' : '/api'}/${route.path}`
 const NOBODY: Actor = { name: 'nobody', memberships: [] }
+
+/** Everywhere, and not only where no place says otherwise. */
+function isOffIn({ snapshot, moduleState }: Gateway, module: string): boolean {
+  const { overrides = {} } = snapshot.configuration
+  if (moduleState(module).mode !== 'off') return false
+  return Object.values(overrides).every(({ modules }) => (modules[module]?.mode ?? 'off') === 'off')
+}
+
+/** Paths outside of `/api` whose module is off. */
+export function hiddenPaths(gateway: Gateway): (path: string) => boolean {
+  const modules = new Map<string, string>()
+  for (const { id, admin = [] } of gateway.modules)
+    for (const route of admin) if (route.root) modules.set(urlOf(route), id)
+  return (path) => {
+    const module = modules.get(path)
+    return module !== undefined && isOffIn(gateway, module)
+  }
+}
+
+interface AsCaller {
+  readonly caller?: Principal
+}
 
 /** What the record of a change says about how it came to be. */
 function describe(request: FastifyRequest, requestId: string): Acting {
@@ -55,23 +83,27 @@ export function adminApi(app: FastifyInstance, context: AdminContext, port: () =
   const { directory } = context.gateway.store
   const doorman = createDoor(directory, context.identity, { port, now: context.now })
 
-  /** Everywhere, and not only where no place says otherwise. */
-  const isOff = (module: string): boolean => {
-    const { overrides = {} } = context.gateway.snapshot.configuration
-    if (context.gateway.moduleState(module).mode !== 'off') return false
-    return Object.values(overrides).every(({ modules }) => (modules[module]?.mode ?? 'off') === 'off')
+  const isOff = (module: string): boolean => isOffIn(context.gateway, module)
+
+  const permit: Permit = ({ who }, route) => {
+    const needs = needsOf(route)
+    if (needs === 'public' || needs === 'signed-in' || needs === 'caller' || may(who, needs, INSTANCE)) return
+    throw failure('permission_denied', {
+      problem: `Your role does not allow ${route.method} ${urlOf(route)}; it takes "${needs}" in the whole instance.`,
+    })
   }
+  const inside = createInside(context, coreRoutes, permit, isOff)
 
   /** Who administers, and may do what this route does. */
-  function admitted(request: FastifyRequest, route: CoreRoute | AdminRoute): SignedIn {
+  async function admitted(request: FastifyRequest, route: CoreRoute | AdminRoute): Promise<SignedIn & AsCaller> {
     const needs = needsOf(route)
     if (needs === 'public') return { who: NOBODY }
-    const signedIn = doorman(request)
-    if (needs !== 'signed-in' && !may(signedIn.who, needs, INSTANCE)) {
-      throw failure('permission_denied', {
-        problem: `Your role does not allow ${route.method} /api/${route.path}; it takes "${needs}" in the whole instance.`,
-      })
+    if (needs === 'caller' && !doorman.knows(request)) {
+      const caller = await context.identity.ask(request.raw, context.gateway.snapshot)
+      return { who: { name: `${caller.kind}:${caller.id}`, memberships: [] }, caller }
     }
+    const signedIn = doorman.admit(request)
+    permit(signedIn, route)
     return signedIn
   }
 
@@ -87,14 +119,23 @@ export function adminApi(app: FastifyInstance, context: AdminContext, port: () =
     return parseJsonObject(body).json
   }
 
-  const callOf = (request: FastifyRequest, reply: FastifyReply, route: CoreRoute | AdminRoute): CoreCall => {
-    const { who, session } = admitted(request, route)
+  const callOf = async (
+    request: FastifyRequest,
+    reply: FastifyReply,
+    route: CoreRoute | AdminRoute,
+  ): Promise<CoreCall> => {
+    const { who, session, caller } = await admitted(request, route)
     const { dry, ...query } = request.query as Record<string, string>
     const match = /^"?(\d+)"?$/.exec(request.headers['if-match'] ?? '')?.[1]
-    return {
+    const call: CoreCall = {
       actor: who.name,
       who,
       ...(session ? { session } : {}),
+      ...(caller ? { caller } : {}),
+      api: (method, path, body) => inside(call, method, path, body),
+      modeOf: (module) => context.gateway.moduleState(module).mode,
+      ready: () => context.ready(),
+      models: () => modelFacts(context.gateway, caller, context.now()),
       request: { ip: request.ip, headers: request.headers, secure: request.protocol === 'https' },
       reply: (name, value) => void reply.header(name, value),
       redirect: (url) => void reply.code(302).header('location', url),
@@ -108,6 +149,7 @@ export function adminApi(app: FastifyInstance, context: AdminContext, port: () =
         return typeof value === 'string' ? value : undefined
       },
     }
+    return call
   }
 
   const circumstancesOf = (request: FastifyRequest, reply: FastifyReply): Acting => {
@@ -135,13 +177,13 @@ export function adminApi(app: FastifyInstance, context: AdminContext, port: () =
         ...circumstances,
         at: context.now(),
         actor,
-        action: `${request.method} ${(request.url.split('?', 1)[0] ?? '').slice('/api/'.length, 500)}`,
+        action: `${request.method} ${(request.url.split('?', 1)[0] ?? '').replace(/^\/(?:api\/)?/, '').slice(0, 500)}`,
         status,
         ...(error === undefined ? {} : { error }),
       })
     let actor = NOBODY.name
     try {
-      const call = callOf(request, reply, route)
+      const call = await callOf(request, reply, route)
       actor = call.actor
       const answer = await acting.run(circumstances, () => work(call))
       if (route.told || route.method !== 'GET') tell(actor, 200)
@@ -171,8 +213,9 @@ export function adminApi(app: FastifyInstance, context: AdminContext, port: () =
     for (const route of module.admin ?? []) {
       app.route({
         method: route.method,
-        url: `/api/${route.path}`,
+        url: urlOf(route),
         handler: async (request, reply) => {
+          if (route.root && isOff(module.id)) return reply.callNotFound()
           const answer = await performed(route, request, reply, (call) => {
             if (isOff(module.id)) throw failure('module_disabled', { module: module.id })
             const body = route.body ? parseStrict(route.body, call.body) : call.body
@@ -185,7 +228,7 @@ export function adminApi(app: FastifyInstance, context: AdminContext, port: () =
   }
 
   app.get('/api/openapi.json', async (request, reply) => {
-    doorman(request)
+    doorman.admit(request)
     return reply
       .type('application/json')
       .send(JSON.stringify(openApi(context.gateway.modules, coreRoutes, context.version)))

@@ -6,10 +6,13 @@ export function openApi(modules: readonly Module[], core: readonly CoreRoute[], 
   const paths: Record<string, Record<string, object>> = {}
   const add = (route: CoreRoute | AdminRoute, tag: string): void => {
     const names: string[] = []
-    const path = `/api/${route.path}`.replace(/:(\w+)|\*/g, (_, name: string | undefined) => {
-      names.push(name ?? 'name')
-      return `{${name ?? 'name'}}`
-    })
+    const path = `${'root' in route && route.root ? '' : '/api'}/${route.path}`.replace(
+      /:(\w+)|\*/g,
+      (_, name: string | undefined) => {
+        names.push(name ?? 'name')
+        return `{${name ?? 'name'}}`
+      },
+    )
     const parameters = [
       ...names.map((name) => ({ name, in: 'path', required: true, schema: { type: 'string' } })),
       ...Object.entries(route.query?.properties ?? {}).map(([name, schema]) => ({ name, in: 'query', schema })),

@@ -62,6 +62,8 @@ export interface AdminContext {
   cut(of: (principal: Principal) => boolean): number
   now(): number
   explain(asked: Asked): Promise<object>
+  /** Throws why no exchange would be taken at the moment, if so. */
+  ready(): void
   /** A new request id. */
   nextId(): string
 }

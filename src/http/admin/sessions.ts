@@ -48,10 +48,18 @@ export interface SignedIn {
   readonly session?: Session
 }
 
+const bearerOf = (request: Pick<FastifyRequest, 'headers'>): string | undefined =>
+  /^Bearer[ ]+(\S+)$/i.exec(request.headers.authorization ?? '')?.[1]
+
 /** Who administers, or a 401. A cookie only counts for requests that this very console made. */
 export function createDoor(directory: Directory, identity: Identity, parts: { port(): number; now(): number }) {
-  return (request: FastifyRequest): SignedIn => {
-    const key = /^Bearer[ ]+(\S+)$/i.exec(request.headers.authorization ?? '')?.[1]
+  /** Whether somebody administers here, before it is judged how. */
+  const knows = (request: FastifyRequest): boolean => {
+    const key = bearerOf(request)
+    return key === undefined ? tokenOf(request) !== undefined : identity.isAdmin(key)
+  }
+  const admit = (request: FastifyRequest): SignedIn => {
+    const key = bearerOf(request)
     if (key !== undefined) {
       if (identity.isAdmin(key)) return { who: ADMIN }
       throw failure('invalid_api_key', { problem: 'it is not the admin key' })
@@ -72,6 +80,7 @@ export function createDoor(directory: Directory, identity: Identity, parts: { po
     }
     throw failure('permission_denied', { problem: 'A session cookie is not accepted from another site.' })
   }
+  return { knows, admit }
 }
 
 /** Begins a session: the row, and the cookie that finds it. */

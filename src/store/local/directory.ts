@@ -39,7 +39,7 @@ const LISTS = {
   subject:
     'SELECT * FROM directory_rows WHERE kind = :kind AND subject = :subject AND id > :after ORDER BY id LIMIT :limit',
   memberOf: `SELECT * FROM directory_rows WHERE kind = :kind AND id > :after AND EXISTS (
-      SELECT 1 FROM json_each(value, '$.memberships') AS m WHERE m.value ->> '$.organization' = :memberOf
+      SELECT 1 FROM json_each(directory_rows.value, '$.memberships') AS m WHERE m.value ->> '$.organization' = :memberOf
     ) ORDER BY id LIMIT :limit`,
   user: `SELECT * FROM directory_rows WHERE kind = :kind AND user = :user AND id > :after
     AND (:team IS NULL OR team = :team) AND (:organization IS NULL OR organization = :organization) ORDER BY id LIMIT :limit`,
