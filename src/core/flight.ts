@@ -53,6 +53,13 @@ export async function fly(
     leave()
     return leads ? reply : replay(x, { dialect, status, headers, target, body: reply.body })
   }
+  if (reply.bytes) {
+    if (leads) return { ...reply, bytes: untilLeft(reply.bytes, leave, x.signal) }
+    leave()
+    throw failure('conflict', {
+      problem: 'The same request is being answered at the moment. Try again when it is over.',
+    })
+  }
   const frames = (flight.shared as SharedBatches).reader(leave, x.signal)
   return leads ? { ...reply, batches: frames } : replay(x, { dialect, status, headers, target, frames })
 }
@@ -66,7 +73,8 @@ function takeOff(flights: Map<string, Flight>, key: string, call: (signal: Abort
   const reply = call(controller.signal).then(
     (r) => {
       if (r.batches) flight.shared = new SharedBatches(r.batches, close)
-      else close()
+      // Bytes have one reader; until it has them all, nobody makes the same call again.
+      else if (!r.bytes) close()
       if (flight.waiters === 0) flight.shared?.end()
       return r
     },
@@ -79,6 +87,24 @@ function takeOff(flights: Map<string, Flight>, key: string, call: (signal: Abort
   const flight: Flight = { reply, controller, waiters: 0, open: true }
   flights.set(key, flight)
   return flight
+}
+
+async function* untilLeft(
+  bytes: AsyncIterable<Buffer>,
+  leave: () => void,
+  signal: AbortSignal,
+): AsyncGenerator<Buffer> {
+  const source = bytes[Symbol.asyncIterator]()
+  try {
+    for (;;) {
+      const { value, done } = await orLeft(source.next(), signal)
+      if (done) return
+      yield value
+    }
+  } finally {
+    leave()
+    void source.return?.()
+  }
 }
 
 /** One source read by many, each at its own pace; the fastest pulls. */

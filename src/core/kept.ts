@@ -16,6 +16,8 @@ export interface KeptReply {
   /** An unstreamed body, whole frames of a stream one after the other, or the frames of one that is still running. */
   readonly body?: Buffer
   readonly frames?: Buffer | AsyncIterable<readonly Frame[]>
+  /** Of a body that is no JSON. */
+  readonly contentType?: string
 }
 
 export type Replay = (x: Exchange, kept: KeptReply) => Reply
@@ -25,6 +27,11 @@ export function createReplay(wire: Wire, dialects: ReadonlyMap<string, Dialect>)
     const upstream = dialects.get(kept.dialect)?.upstream
     if (!upstream) throw failure('internal_error', { id: x.id })
     const { dialect, status, headers, target } = kept
+    const { contentType } = kept
+    if (kept.body && contentType !== undefined) {
+      const facts = { textBytes: 0, complete: true }
+      return { dialect, status, headers, target, facts, body: kept.body, contentType, from: 'cache' }
+    }
     if (kept.body) {
       const facts = upstream.factsOf(wire.parseJson(kept.body))
       return { dialect, status, headers, target, facts, body: kept.body, from: 'cache' }
@@ -60,19 +67,20 @@ async function* relooked(
   for await (const batch of batches) yield batch.map((frame) => look(frame.bytes))
 }
 
-/** Whether a finished reply may be kept at all: whole, and no error in it. */
-export const isWhole = (reply: Reply): boolean => reply.facts.complete && !reply.facts.error && reply.status === 200
+/** Whether a finished reply may be kept at all: whole, and no error in it. Bytes that came to their end are whole. */
+export const isWhole = (reply: Reply): boolean =>
+  (reply.facts.complete || reply.bytes !== undefined) && !reply.facts.error && reply.status === 200
 
-/** Passes a reply on, and hands over its bytes once it is there as a whole, unless they are more than `most`. */
-export function keeping(
-  reply: Reply,
-  store: (reply: Reply, bytes: readonly Buffer[], streamed: boolean) => void,
-  most: number,
-): Reply {
+/** Told of a reply that has come to its end. No bytes: they were too many. */
+export type Keep = (reply: Reply, bytes: readonly Buffer[] | undefined, streamed: boolean) => void
+
+/** Passes a reply on, and hands over its bytes once it is there as a whole. */
+export function keeping(reply: Reply, store: Keep, most: number): Reply {
   if (reply.body) {
-    store(reply, [reply.body], false)
+    store(reply, reply.body.length > most ? undefined : [reply.body], false)
     return reply
   }
+  if (reply.bytes) return { ...reply, bytes: gathering(reply, reply.bytes, store, most) }
   if (!reply.batches) return reply
   return { ...reply, batches: collecting(reply, reply.batches, store, most) }
 }
@@ -80,7 +88,7 @@ export function keeping(
 async function* collecting(
   reply: Reply,
   batches: AsyncIterable<readonly Frame[]>,
-  store: (reply: Reply, bytes: readonly Buffer[], streamed: boolean) => void,
+  store: Keep,
   most: number,
 ): AsyncGenerator<readonly Frame[]> {
   let bytes: Buffer[] | undefined = []
@@ -93,5 +101,22 @@ async function* collecting(
     if (size > most) bytes = undefined
     yield batch
   }
-  if (bytes) store(reply, bytes, true)
+  store(reply, bytes, true)
+}
+
+async function* gathering(
+  reply: Reply,
+  source: AsyncIterable<Buffer>,
+  store: Keep,
+  most: number,
+): AsyncGenerator<Buffer> {
+  let bytes: Buffer[] | undefined = []
+  let size = 0
+  for await (const chunk of source) {
+    size += chunk.length
+    if (size > most) bytes = undefined
+    else bytes?.push(chunk)
+    yield chunk
+  }
+  store(reply, bytes, false)
 }

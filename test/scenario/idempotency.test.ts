@@ -76,3 +76,39 @@ test('a stream that was cut off is not kept under its key', async (t) => {
   assert.ok(again.text.includes('[DONE]'))
   assert.equal(again.headers['idempotent-replayed'], undefined)
 })
+
+for (const stream of [false, true]) {
+  test(`${stream ? 'streamed: ' : ''}an answer that was too long to be kept is never made twice under its key`, async (t) => {
+    const gateway = await runGateway(t)
+    await gateway.admin('PUT', 'modules/idempotency', { mode: 'enforce', settings: { maxReplyBytes: 2_048 } })
+    const ask = (more = {}) => gateway.chat(`${MODEL}+size=20k`, 'hello', { stream, ...more }, key('a'))
+    assert.equal((await ask()).status, 200)
+    const again = await ask()
+    assert.equal(again.status, 409, again.text)
+    assert.equal(again.json.error.code, 'idempotency_answer_gone')
+    assert.equal(again.headers['x-should-retry'], 'false')
+    assert.equal((await ask({ max_tokens: 5 })).status, 422)
+    assert.equal(gateway.upstream.ledger.rows.length, 1)
+  })
+}
+
+test('sound is answered again under its key, too; one that comes meanwhile is told so', async (t) => {
+  const gateway = await runGateway(t)
+  const slow = { upstream: 'openai', model: 'gpt-4o-mini-tts' }
+  await gateway.admin('PUT', 'routes/voice', { targets: [slow] })
+  const ask = (name: string) =>
+    gateway.send('/v1/audio/speech', { model: 'voice', voice: 'alloy', input: 'hello' }, key(name))
+  const first = await ask('a')
+  const again = await ask('a')
+  assert.equal(first.status, 200, first.text)
+  assert.deepEqual(
+    [again.status, again.text, again.headers['content-type']],
+    [200, first.text, first.headers['content-type']],
+  )
+  assert.equal(again.headers['idempotent-replayed'], 'true')
+  assert.equal(gateway.upstream.ledger.rows.length, 1)
+  gateway.upstream.script({ behaviour: 'delay=500' })
+  const both = await Promise.all([ask('b'), ask('b')])
+  assert.deepEqual(both.map(({ status }) => status).sort(), [200, 409])
+  assert.equal(gateway.upstream.ledger.rows.length, 2, 'and no second call is made')
+})

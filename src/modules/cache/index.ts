@@ -7,7 +7,7 @@ import { hash } from 'node:crypto'
 import { type Static, Type } from 'typebox'
 import type { Exchange, Target } from '../../core/exchange.ts'
 import { type Flight, fly } from '../../core/flight.ts'
-import { isWhole, keeping } from '../../core/kept.ts'
+import { isWhole, type Keep, keeping } from '../../core/kept.ts'
 import { defineModule, type Host } from '../../core/module.ts'
 import type { Reply } from '../../core/reply.ts'
 import type { JsonObject, JsonValue } from '../../core/request.ts'
@@ -105,10 +105,9 @@ async function answer(
       })
     }
   }
-  const store = (reply: Reply, bytes: readonly Buffer[], streamed: boolean): void => {
-    if (!isWhole(reply)) return
+  const store: Keep = (reply, bytes, streamed) => {
+    if (!bytes || reply.bytes || !isWhole(reply)) return
     const whole = Buffer.concat(bytes)
-    if (whole.length > chosen.maxReplyBytes) return
     const meta: JsonObject = { dialect: reply.dialect, streamed, headers: withoutMoment(reply.headers) }
     cache.set(keyOf(body, reply.target), { meta, body: whole, storedAt: host.now() }, chosen.ttlSeconds * 1_000)
   }

@@ -7,7 +7,7 @@ import { hash } from 'node:crypto'
 import { type Static, Type } from 'typebox'
 import type { Exchange } from '../../core/exchange.ts'
 import { type Flight, fly } from '../../core/flight.ts'
-import { isWhole, keeping } from '../../core/kept.ts'
+import { isWhole, type Keep, keeping } from '../../core/kept.ts'
 import { defineModule, type Host } from '../../core/module.ts'
 import type { Reply } from '../../core/reply.ts'
 
@@ -23,12 +23,22 @@ const settings = Type.Object(
       default: 8_388_608,
       minimum: 1_024,
       maximum: 33_554_432,
-      description: 'A longer answer is not kept.',
+      description: 'A longer answer is not kept; the same request again under its key is refused then.',
     }),
   },
   { additionalProperties: false },
 )
 type Settings = Static<typeof settings>
+
+/** What is kept beside an answer; `gone`: the answer itself is not. */
+interface Meta {
+  readonly request: string
+  readonly dialect: string
+  readonly streamed: boolean
+  readonly headers: Readonly<Record<string, string>>
+  readonly contentType?: string
+  readonly gone?: true
+}
 
 /** A running call under its key, and which request it is for. */
 interface Running extends Flight {
@@ -49,6 +59,14 @@ export default defineModule({
       blame: 'client',
       retry: 'never',
       message: 'An Idempotency-Key has 1 to 255 visible characters.',
+    },
+    idempotency_answer_gone: {
+      status: 409,
+      blame: 'client',
+      retry: 'never',
+      final: true,
+      message:
+        'This request was answered under its Idempotency-Key before, and the answer was too long to be kept. Use a new key to have it made, and charged, again.',
     },
     idempotency_key_reused: {
       status: 422,
@@ -79,13 +97,17 @@ async function answer(
   const name = hash('sha256', key, 'hex')
   const kept = cache.get(name)
   if (kept) {
-    const meta = kept.meta as { request: string; dialect: string; streamed: boolean; headers: Record<string, string> }
+    const meta = kept.meta as unknown as Meta
     if (meta.request !== request) host.refuse('idempotency_key_reused')
+    if (meta.gone) host.refuse('idempotency_answer_gone')
     const target = x.plan?.targets[0]
     if (target) {
       x.trace.push({ phase: 'call', module: 'idempotency', decision: 'replayed' })
       const headers = { ...meta.headers, 'idempotent-replayed': 'true' }
-      const content = meta.streamed ? { frames: kept.body } : { body: kept.body }
+      const { contentType } = meta
+      const content = meta.streamed
+        ? { frames: kept.body }
+        : { body: kept.body, ...(contentType === undefined ? {} : { contentType }) }
       return host.replay(x, { dialect: meta.dialect, status: 200, headers, target, ...content })
     }
   }
@@ -97,12 +119,21 @@ async function answer(
   const place = `${scope}\n${name}`
   const running = flights.get(place)
   if (running?.open && running.request !== request) host.refuse('idempotency_key_reused')
-  const store = (reply: Reply, bytes: readonly Buffer[], streamed: boolean): void => {
-    const whole = Buffer.concat(bytes)
-    if (!isWhole(reply) || whole.length > chosen.maxReplyBytes) return
+  const store: Keep = (reply, bytes, streamed) => {
+    if (!isWhole(reply)) return
     const headers = Object.fromEntries(Object.entries(reply.headers).filter(([n]) => !/ratelimit|retry-after/.test(n)))
-    const meta = { request, dialect: reply.dialect, streamed, headers }
-    cache.set(name, { meta, body: whole, storedAt: host.now() }, chosen.ttlSeconds * 1_000)
+    // Texts that modules may want to see again are not kept as bytes.
+    const isGone = !bytes || (reply.bytes !== undefined && /^text\//i.test(reply.contentType ?? ''))
+    const meta = {
+      request,
+      dialect: reply.dialect,
+      streamed,
+      headers,
+      ...(isGone ? { gone: true } : {}),
+      ...(reply.bytes && reply.contentType !== undefined ? { contentType: reply.contentType } : {}),
+    }
+    const body = isGone ? Buffer.alloc(0) : Buffer.concat(bytes)
+    cache.set(name, { meta, body, storedAt: host.now() }, chosen.ttlSeconds * 1_000)
   }
   const call = async (signal: AbortSignal): Promise<Reply> => keeping(await next(signal), store, chosen.maxReplyBytes)
   const flying = fly(flights, place, x, host.replay, call, () => {
