@@ -52,11 +52,13 @@ async function runFile(file: string): Promise<void> {
     files: [join(root, file)],
     cwd: root,
     signal: timeout,
+    execArgv: ['--import', join(root, 'scripts/test-limit.mjs')],
     env: {
       ...process.env,
       NODE_ENV: 'test',
       NO_COLOR: '1',
       FORCE_COLOR: undefined,
+      STOCKYARD_TEST_SECONDS: String(timeoutSeconds),
       ...(options.long ? { STOCKYARD_LONG: '1' } : {}),
     },
   })
