@@ -4,12 +4,12 @@
  * little never makes room (A64).
  */
 
-import type { AttemptPorts } from './attempt.ts'
-import { bodyFor, dialectFor } from './attempt.ts'
 import { type Arriving, type EnginePorts, planFor } from './engine.ts'
 import type { Exchange, Target } from './exchange.ts'
 import { TIMEOUTS } from './exchange.ts'
 import { claim } from './objects.ts'
+import type { AttemptPorts } from './outgoing.ts'
+import { bodyFor, dialectFor } from './outgoing.ts'
 import * as phases from './pipeline.ts'
 import { authorized, pathOf } from './provider.ts'
 import type { JsonObject, JsonValue, MediaPart, ModelRequest, Part } from './request.ts'

@@ -2,7 +2,7 @@
  * Carries one exchange through the compiled pipeline: authenticate → route → admit → transform → call (attempts) →
  * delivery. Every way out of here has closed the books, or handed the duty to the delivery.
  */
-import { type AttemptPorts, bringsKey, callTarget, dialectFor } from './attempt.ts'
+import { callTarget } from './attempt.ts'
 import { Books, type BooksPorts, outcomeOf } from './books.ts'
 import type { Resume } from './continuation.ts'
 import type { TokenCounter } from './counting.ts'
@@ -13,6 +13,7 @@ import { isPromise } from './faults.ts'
 import { mirror } from './mirror.ts'
 import type { Awaitable, Narrowed } from './module.ts'
 import { claim, claimWithin, pinned } from './objects.ts'
+import { type AttemptPorts, bringsKey, dialectFor } from './outgoing.ts'
 import * as phases from './pipeline.ts'
 import { type Deed, relayPlan } from './relay.ts'
 import { clientTimeoutMs } from './routing/deadline.ts'

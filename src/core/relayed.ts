@@ -2,9 +2,10 @@
  * The answer to a relayed call: JSON is collected, so that its usage, its errors and the objects that it names are known
  * before the client has it; anything else passes as it arrives. Streams of events go the way of every stream.
  */
-import type { Answered } from './attempt.ts'
+
 import type { IncomingReply } from './egress.ts'
 import { failure, type GatewayError } from './errors.ts'
+import type { Answered } from './judging.ts'
 import { keep } from './objects.ts'
 import { afterwards, contentTypeOf, madeBy, ownPart, type Relay } from './relay.ts'
 import type { Reply, ReplyFacts } from './reply.ts'
