@@ -1,4 +1,5 @@
 /** The commands that are a call of the admin API and a way to show its answer. All take `--json`. */
+import { readFileSync } from 'node:fs'
 import type { Command, Option } from 'commander'
 import { parse, stringify } from 'yaml'
 import { inputTokens, outputTokens, type Usage } from '../core/usage.ts'
@@ -13,6 +14,10 @@ interface UpstreamFlags {
   readonly provider: string
   readonly baseUrl?: string
   readonly secretEnv?: string
+  readonly proxy?: string
+  readonly ca?: string
+  readonly certificate?: string
+  readonly certificateKey?: string
   readonly option: Readonly<Record<string, string>>
 }
 
@@ -20,6 +25,14 @@ function optionOf(text: string, before: Readonly<Record<string, string>>): Recor
   const equals = text.indexOf('=')
   if (equals < 1) fail(`"${text}" is not name=value`)
   return { ...before, [text.slice(0, equals)]: text.slice(equals + 1) }
+}
+
+function networkOf({ proxy, ca, certificate, certificateKey }: UpstreamFlags): object {
+  const files = Object.entries({ ca, certificate, certificateKey }).flatMap(([name, file]) =>
+    file === undefined ? [] : [[name, readFileSync(file, 'utf8')]],
+  )
+  const network = { ...(proxy === undefined ? {} : { proxy }), ...Object.fromEntries(files) }
+  return Object.keys(network).length === 0 ? {} : { network }
 }
 
 export function apiCommands(stockyard: Command, dataDir: () => Option): void {
@@ -125,6 +138,10 @@ export function apiCommands(stockyard: Command, dataDir: () => Option): void {
     .option('--base-url <url>', 'where it is, if not at the usual place')
     .option('--secret-env <variable>', 'the environment variable that holds the key')
     .option('--option <name=value>', "one of the provider's options; may be repeated", optionOf, {})
+    .option('--proxy <url>', 'an HTTP proxy on the way there, or "direct"')
+    .option('--ca <file>', 'certificates of further authorities, PEM')
+    .option('--certificate <file>', 'the certificate that it asks us for, PEM')
+    .option('--certificate-key <file>', 'its key, PEM; kept sealed')
     .action(async (name: string, flags: ClientFlags & UpstreamFlags) => {
       const secret = flags.secretEnv === undefined ? undefined : process.env[flags.secretEnv]
       if (flags.secretEnv !== undefined && !secret) fail(`${flags.secretEnv} is not set`)
@@ -133,6 +150,7 @@ export function apiCommands(stockyard: Command, dataDir: () => Option): void {
         ...(flags.baseUrl === undefined ? {} : { baseUrl: flags.baseUrl }),
         ...(Object.keys(flags.option).length > 0 ? { options: flags.option } : {}),
         ...(secret ? { credentials: [{ id: 'main', secret }] } : {}),
+        ...networkOf(flags),
       })) as { revision: number }
       show(flags, answer, () => `upstream ${name} is set (revision ${answer.revision})`)
     })

@@ -41,7 +41,7 @@ export async function callTarget(
 
 function send(call: Call, url: string, signed: Signed | undefined): Promise<IncomingReply> {
   const { x, seat, ports, method, headers, body, signal } = call
-  const { id, allowHosts } = seat.target.upstream
+  const { id, allowHosts, way } = seat.target.upstream
   return ports.wire.egress.send({
     upstream: id,
     method,
@@ -52,6 +52,7 @@ function send(call: Call, url: string, signed: Signed | undefined): Promise<Inco
     timeouts: seat.timeouts,
     signal,
     ...(allowHosts === undefined ? {} : { allowHosts }),
+    ...(way === undefined ? {} : { way }),
   })
 }
 

@@ -112,6 +112,7 @@ async function byVendor(
       timeouts: TIMES,
       signal: x.signal,
       ...(upstream.allowHosts === undefined ? {} : { allowHosts: upstream.allowHosts }),
+      ...(upstream.way === undefined ? {} : { way: upstream.way }),
     })
     const answer = await reply.collect(MOST_ANSWER)
     return reply.status === 200 ? countIn(ports.wire.parseJson(answer)) : undefined

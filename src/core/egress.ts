@@ -17,6 +17,18 @@ export interface OutgoingCall {
   readonly signal: AbortSignal
   /** Link-local and metadata addresses that an instance administrator allowed by name. */
   readonly allowHosts?: readonly string[]
+  readonly way?: Way
+}
+
+/** How an upstream is reached, where that is another way than that of the rest. */
+export interface Way {
+  /** Equal ways have equal ids, and share connections. */
+  readonly id: string
+  /** `direct`, or an HTTP proxy's address with its user and password: instead of what the environment says. */
+  readonly proxy?: string
+  /** PEM: authorities besides Node's own, and who we are to an upstream that asks for a certificate. */
+  readonly ca?: string
+  readonly certificate?: { readonly chain: string; readonly key: string }
 }
 
 export interface IncomingReply {

@@ -4,6 +4,7 @@
  */
 import type { Capabilities } from './catalog.ts'
 import type { Permission } from './directory.ts'
+import type { Way } from './egress.ts'
 import type { GatewayError } from './errors.ts'
 import type { NanoUsd } from './money.ts'
 import type { Names } from './names.ts'
@@ -81,6 +82,7 @@ export interface Upstream {
   readonly callerKeys: boolean
   /** Link-local and metadata addresses that an administrator allowed by name. */
   readonly allowHosts?: readonly string[]
+  readonly way?: Way
   readonly healthCheck?: HealthCheck
   readonly owner: 'environment' | 'database' | 'file' | 'built-in'
 }

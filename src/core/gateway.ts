@@ -23,6 +23,7 @@ import { parseStrict } from './settings.ts'
 import type { Signer, SignerParts } from './signing.ts'
 import { createSnapshot, type Instance, type Snapshot } from './snapshot.ts'
 import type { ChangeMeta, Configuration, Mode, ModuleConfiguration, Store, UpstreamConfiguration } from './store.ts'
+import { wayOf } from './way.ts'
 
 export interface GatewayParts {
   readonly store: Store
@@ -221,13 +222,13 @@ export async function createGateway(parts: GatewayParts): Promise<Gateway> {
 
   /** The signer of the same account goes on, with the credential that it fetched. */
   function signerOf(upstream: Upstream): Signer | undefined {
-    const { id, provider, baseUrl, options, credentials, allowHosts } = upstream
+    const { id, provider, baseUrl, options, credentials, allowHosts, way } = upstream
     if (!provider.signer) return undefined
     if (!parts.outside) throw new Error(`nothing to reach the credentials of upstream "${id}" by`)
-    const identity = JSON.stringify([provider.id, baseUrl, options, credentials, allowHosts])
+    const identity = JSON.stringify([provider.id, baseUrl, options, credentials, allowHosts, way?.id])
     const known = signers.get(id)
     if (known?.identity === identity) return known.signer
-    const allowed = allowHosts === undefined ? {} : { allowHosts }
+    const allowed = { ...(allowHosts === undefined ? {} : { allowHosts }), ...(way === undefined ? {} : { way }) }
     const signer = provider.signer({ upstream: id, baseUrl, options, ...allowed, ...parts.outside, now: parts.now })
     signers.set(id, { identity, signer })
     return signer
@@ -256,6 +257,7 @@ export async function createGateway(parts: GatewayParts): Promise<Gateway> {
       ...(c.models === undefined ? {} : { models: c.models }),
       callerKeys: c.callerKeys ?? false,
       ...(c.allowHosts === undefined ? {} : { allowHosts: c.allowHosts }),
+      ...(c.network === undefined ? {} : { way: wayOf(id, c.network, store.secrets) }),
       ...(c.healthCheck === undefined ? {} : { healthCheck: checkOf(id, provider, c.healthCheck) }),
       owner: 'database',
     })

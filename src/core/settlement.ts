@@ -133,6 +133,7 @@ export function createSettlement(ports: SettlementPorts): Settlement {
       timeouts: TIMEOUTS,
       signal: new AbortController().signal,
       ...(upstream.allowHosts === undefined ? {} : { allowHosts: upstream.allowHosts }),
+      ...(upstream.way === undefined ? {} : { way: upstream.way }),
     })
     if (reply.status === 200) return reply
     reply.abort()

@@ -2,7 +2,7 @@
  * Signing that needs more than a key: over the whole call, or with a credential that is fetched and expires. Vendors
  * without it have a plain `sign` in their definition and pay nothing for this.
  */
-import type { Egress } from './egress.ts'
+import type { Egress, Way } from './egress.ts'
 import type { Method } from './relay.ts'
 import type { JsonObject } from './request.ts'
 
@@ -41,6 +41,7 @@ export interface SignerParts {
   /** As the provider's schema left them. */
   readonly options: JsonObject
   readonly allowHosts?: readonly string[]
+  readonly way?: Way
   readonly egress: Egress
   /** A variable of the process. Only what an administrator's option asks for by name or by kind. */
   variable(name: string): string | undefined

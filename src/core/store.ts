@@ -252,8 +252,19 @@ export interface UpstreamConfiguration {
   readonly models?: readonly string[]
   readonly callerKeys?: boolean
   readonly allowHosts?: readonly string[]
+  readonly network?: NetworkConfiguration
   readonly healthCheck?: { readonly everyMs: number; readonly path?: string }
 }
+/** Its secrets are kept sealed elsewhere, under (upstream id, name in `NETWORK_SECRETS`). */
+export interface NetworkConfiguration {
+  /** `direct`, or an HTTP proxy's address. */
+  readonly proxy?: string
+  /** PEM. */
+  readonly ca?: string
+  readonly certificate?: string
+}
+/** No credential can have such a name. */
+export const NETWORK_SECRETS = { certificateKey: '#certificateKey', proxyCredentials: '#proxyCredentials' } as const
 export interface CredentialConfiguration {
   readonly id: string
   readonly weight?: number

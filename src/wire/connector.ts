@@ -22,6 +22,8 @@ export interface ConnectorOptions {
   readonly lookup?: LookupFunction
   /** PEM certificates of further authorities, besides those that Node trusts. */
   readonly ca?: string | readonly string[]
+  /** Who we are, to an upstream that asks. A proxy is told nothing of it. */
+  readonly certificate?: { readonly chain: string; readonly key: string }
 }
 
 /** An answer of a proxy that is no tunnel. */
@@ -34,12 +36,13 @@ const TCP = { noDelay: true, keepAlive: true, keepAliveInitialDelay: 60_000 } as
 const portOf = (place: Place): number =>
   place.port === '' ? (place.protocol === 'https:' ? 443 : 80) : Number(place.port)
 
-function tlsOptions(ca: ConnectorOptions['ca']): tls.ConnectionOptions {
+function tlsOptions({ ca, certificate }: ConnectorOptions): tls.ConnectionOptions {
   return {
     ALPNProtocols: ['http/1.1'],
     minVersion: 'TLSv1.2',
     rejectUnauthorized: true,
     ...(ca === undefined ? {} : { ca: [...tls.getCACertificates('default'), ...[ca].flat()] }),
+    ...(certificate === undefined ? {} : { cert: certificate.chain, key: certificate.key }),
   }
 }
 
@@ -60,7 +63,7 @@ function settle(socket: Socket, event: 'connect' | 'secureConnect', opened: Open
 }
 
 export function directConnector(options: ConnectorOptions): Connector {
-  const secure = tlsOptions(options.ca)
+  const secure = tlsOptions(options)
   const lookup = options.lookup === undefined ? {} : { lookup: options.lookup }
   let session: Buffer | undefined
   return (place, opened) => {
@@ -76,7 +79,8 @@ export function directConnector(options: ConnectorOptions): Connector {
 
 /** TLS to the upstream inside a CONNECT tunnel. The proxy resolves the upstream's name. */
 export function tunnelConnector(proxy: URL, options: ConnectorOptions): Connector {
-  const secure = tlsOptions(options.ca)
+  const secure = tlsOptions(options)
+  const toProxy = tlsOptions(options.ca === undefined ? {} : { ca: options.ca })
   const authorization = proxyAuthorization(proxy)
   return (place, callback) => {
     const opened = once(callback)
@@ -87,7 +91,7 @@ export function tunnelConnector(proxy: URL, options: ConnectorOptions): Connecto
       request.destroy()
     }
     const request = client.request({
-      ...secure,
+      ...toProxy,
       method: 'CONNECT',
       hostname: proxy.hostname.replace(/^\[|\]$/g, ''),
       port: proxy.port,

@@ -4,7 +4,7 @@
  * and origin; no credential is ever attached here.
  */
 import type dns from 'node:dns'
-import type { Egress, IncomingReply, OutgoingCall } from '../core/egress.ts'
+import type { Egress, IncomingReply, OutgoingCall, Way } from '../core/egress.ts'
 import { failure, type GatewayError } from '../core/errors.ts'
 import { Call, leftBy } from './call.ts'
 import { type Connector, directConnector, judgedFirst, tunnelConnector } from './connector.ts'
@@ -76,7 +76,8 @@ class Outbound implements Egress {
 
   #destination(call: OutgoingCall): Destination {
     const allowed = call.allowHosts === undefined ? '' : call.allowHosts.join(',')
-    const key = `${call.upstream}\n${call.url}\n${allowed}`
+    const way = call.way === undefined ? '' : call.way.id
+    const key = `${call.upstream}\n${call.url}\n${allowed}\n${way}`
     const known = this.#destinations.get(key)
     if (known) return known
     const url = URL.canParse(call.url) ? new URL(call.url) : undefined
@@ -85,10 +86,10 @@ class Outbound implements Egress {
     const guard = createGuard(audience, call.allowHosts, resolve)
     const problem = guard.refuses(url)
     if (problem !== undefined) throw this.#forbidden(call, problem)
-    const laneKey = `${call.upstream}\n${url.origin}\n${allowed}`
+    const laneKey = `${call.upstream}\n${url.origin}\n${allowed}\n${way}`
     let lane = this.#lanes.get(laneKey)
     if (!lane) {
-      lane = this.#open(url, guard)
+      lane = this.#open(url, guard, call.way)
       this.#lanes.set(laneKey, lane)
     }
     if (this.#destinations.size >= MOST_DESTINATIONS) this.#forget()
@@ -101,14 +102,16 @@ class Outbound implements Egress {
     return failure('upstream_unreachable', { upstream: call.upstream, problem }, undefined, { retry: 'elsewhere' })
   }
 
-  #open(url: URL, guard: Guard): Lane {
-    const ca = this.#options.ca === undefined ? {} : { ca: this.#options.ca }
-    const proxy = this.#proxyFor(url)
-    if (!proxy) return new Lane({ origin: url.origin, connector: directConnector({ lookup: guard.lookup, ...ca }) })
+  #open(url: URL, guard: Guard, way: Way | undefined): Lane {
+    const authorities = [this.#options.ca ?? [], way?.ca ?? []].flat()
+    const ca = authorities.length === 0 ? {} : { ca: authorities }
+    const secure = way?.certificate === undefined ? ca : { ...ca, certificate: way.certificate }
+    const proxy = this.#proxyOf(way, url)
+    if (!proxy) return new Lane({ origin: url.origin, connector: directConnector({ lookup: guard.lookup, ...secure }) })
     const judged = (connector: Connector): Connector =>
       this.#options.audience === 'public' ? judgedFirst(connector, url.hostname, guard.lookup) : connector
     if (url.protocol === 'https:')
-      return new Lane({ origin: url.origin, connector: judged(tunnelConnector(proxy, ca)) })
+      return new Lane({ origin: url.origin, connector: judged(tunnelConnector(proxy, secure)) })
     const authorization = proxyAuthorization(proxy)
     const headers = ['host', url.host, ...(authorization === undefined ? [] : ['proxy-authorization', authorization])]
     return new Lane({
@@ -116,6 +119,11 @@ class Outbound implements Egress {
       connector: judged(directConnector(ca)),
       forward: { prefix: url.origin, headers },
     })
+  }
+
+  #proxyOf(way: Way | undefined, url: URL): URL | undefined {
+    if (way?.proxy === undefined) return this.#proxyFor(url)
+    return way.proxy === 'direct' ? undefined : new URL(way.proxy)
   }
 
   /** Destinations come from configuration and are few; this bounds them, and the lanes nobody uses, should they not be. */

@@ -26,7 +26,7 @@ export interface TokenCall {
   /** A metadata address that this call is about. */
   readonly allowHost?: string
 }
-type Parts = Pick<SignerParts, 'upstream' | 'egress' | 'allowHosts'>
+type Parts = Pick<SignerParts, 'upstream' | 'egress' | 'allowHosts' | 'way'>
 
 /** No credential is to be had. Another target may have one. */
 export const noCredential = (upstream: string, problem: string): GatewayError =>
@@ -35,14 +35,15 @@ export const noCredential = (upstream: string, problem: string): GatewayError =>
   })
 
 /** The answer's text. Throws `upstream_credentials`. */
-export async function askForToken({ upstream, egress, allowHosts = [] }: Parts, call: TokenCall): Promise<string> {
-  const { status, text } = await askFor({ upstream, egress, allowHosts }, call)
+export async function askForToken(parts: Parts, call: TokenCall): Promise<string> {
+  const { upstream } = parts
+  const { status, text } = await askFor(parts, call)
   if (status < 200 || status > 299) throw noCredential(upstream, `${call.whom} answered ${status}${wordsOf(text)}`)
   return text
 }
 
 export async function askFor(
-  { upstream, egress, allowHosts = [] }: Parts,
+  { upstream, egress, allowHosts = [], way }: Parts,
   call: TokenCall,
 ): Promise<{ status: number; headers: Readonly<Record<string, string>>; text: string }> {
   try {
@@ -56,6 +57,7 @@ export async function askFor(
       timeouts: TIMES,
       signal: new AbortController().signal,
       allowHosts: call.allowHost === undefined ? allowHosts : [...allowHosts, call.allowHost],
+      ...(way === undefined ? {} : { way }),
     })
     const bytes = await reply.collect(MOST_BYTES)
     return { status: reply.status, headers: reply.headers, text: bytes.toString('utf8') }

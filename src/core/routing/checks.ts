@@ -47,7 +47,7 @@ export function createChecks(health: HealthBook, egress: Egress, now: () => numb
       const ms = Math.round(performance.now() - began)
       looks.set(upstream.id, { upstream: upstream.id, path, at: now(), ...facts, ms })
     }
-    const { provider, signer, allowHosts } = upstream
+    const { provider, signer, allowHosts, way } = upstream
     const url = upstream.baseUrl + path
     const headers: Record<string, string> = { accept: 'application/json', ...provider.headers, ...upstream.headers }
     try {
@@ -65,6 +65,7 @@ export function createChecks(health: HealthBook, egress: Egress, now: () => numb
         timeouts: { ...TIMEOUTS, headersUnstreamedMs: PATIENCE_MS, totalMs: PATIENCE_MS },
         signal: ending.signal,
         ...(allowHosts === undefined ? {} : { allowHosts }),
+        ...(way === undefined ? {} : { way }),
       })
       await reply.collect(MOST_ANSWER)
       seen({ status: reply.status })

@@ -7,8 +7,9 @@ import { OBSERVABLE, type Phase } from '../../core/module.ts'
 import { inOrder } from '../../core/pipeline.ts'
 import type { JsonObject, JsonValue } from '../../core/request.ts'
 import { parseStrict } from '../../core/settings.ts'
-import type { Configuration, Mode, UpstreamConfiguration } from '../../core/store.ts'
+import { type Configuration, type Mode, NETWORK_SECRETS, type UpstreamConfiguration } from '../../core/store.ts'
 import { effectiveRoute } from './effective.ts'
+import { checkCertificates, networkSecrets } from './network.ts'
 import type { AdminContext, CoreCall, CoreRoute } from './route.ts'
 import { Alias, File, ModuleChange, ModuleSecret, Override, Prices, Route, Upstream } from './schemas.ts'
 
@@ -99,7 +100,8 @@ function entry(section: Section, what: string, schema: TObject, example: JsonObj
         const answer = put(context, call, section, name, undefined)
         if (call.dry) return answer
         return answer.then((done) => {
-          for (const { id } of owned?.credentials ?? [])
+          const sealed = [...(owned?.credentials ?? []).map(({ id }) => id), ...(owned?.network ? networkSecrets : [])]
+          for (const id of sealed)
             context.gateway.store.secrets.remove(name, id, { actor: call.actor, action: 'credential.remove' })
           return done
         })
@@ -137,30 +139,35 @@ function checkUpstreamId(id: string): void {
 async function putUpstream(context: AdminContext, call: CoreCall): Promise<unknown> {
   const id = nameOf(call)
   checkUpstreamId(id)
-  const { credentials = [], ...rest } = parseStrict(Upstream, call.body)
+  const { credentials = [], network, ...rest } = parseStrict(Upstream, call.body)
   const { secrets } = context.gateway.store
   const undo: (() => void)[] = []
+  const seal = (name: string, secret: string): void => {
+    const before = secrets.open(id, name)
+    const change = { actor: call.actor, action: 'credential.set' }
+    secrets.seal(id, name, secret, change)
+    const undone = { ...change, action: 'credential.set undone' }
+    undo.push(() => (before === undefined ? secrets.remove(id, name, undone) : secrets.seal(id, name, before, undone)))
+  }
+  const { certificateKey, proxyCredentials, ...open } = network ?? {}
+  checkCertificates({ ...open, certificateKey: certificateKey ?? secrets.open(id, NETWORK_SECRETS.certificateKey) })
   const kept = credentials.map(({ secret, ...credential }) => {
-    const before = secrets.open(id, credential.id)
-    if (secret === undefined && before === undefined) {
+    if (secret === undefined && secrets.open(id, credential.id) === undefined) {
       throw failure('invalid_request', {
         problem: `credential "${credential.id}" has no secret yet`,
         param: 'credentials',
       })
     }
-    if (secret !== undefined && !call.dry) {
-      const change = { actor: call.actor, action: 'credential.set' }
-      secrets.seal(id, credential.id, secret, change)
-      const undone = { ...change, action: 'credential.set undone' }
-      undo.push(() =>
-        before === undefined
-          ? secrets.remove(id, credential.id, undone)
-          : secrets.seal(id, credential.id, before, undone),
-      )
-    }
+    if (secret !== undefined && !call.dry) seal(credential.id, secret)
     return credential
   })
-  const value = { ...rest, ...(kept.length > 0 ? { credentials: kept } : {}) } as UpstreamConfiguration
+  if (certificateKey !== undefined && !call.dry) seal(NETWORK_SECRETS.certificateKey, certificateKey)
+  if (proxyCredentials !== undefined && !call.dry) seal(NETWORK_SECRETS.proxyCredentials, proxyCredentials)
+  const value = {
+    ...rest,
+    ...(kept.length > 0 ? { credentials: kept } : {}),
+    ...(network === undefined ? {} : { network: open }),
+  } as UpstreamConfiguration
   try {
     return await put(context, call, 'upstreams', id, value)
   } catch (error) {

@@ -36,6 +36,22 @@ const KeyLimits = Type.Object(
   closed,
 )
 
+const Pem = Type.String({ pattern: '^\\s*-----BEGIN ', maxLength: 200_000 })
+const network = {
+  proxy: Type.Optional(Type.String({ pattern: '^(direct|https?://[^\\s@/?#]+/?)$' })),
+  ca: Type.Optional(Pem),
+  certificate: Type.Optional(Pem),
+}
+const written = { description: 'Written, never read back.' }
+const Network = Type.Object(
+  {
+    ...network,
+    certificateKey: Type.Optional({ ...Pem, ...written }),
+    proxyCredentials: Type.Optional(Type.String({ minLength: 1, maxLength: 1_000, ...written })),
+  },
+  closed,
+)
+
 export const Upstream = Type.Object(
   {
     provider: Type.String({ description: 'A provider id; see docs/providers.md.' }),
@@ -59,6 +75,7 @@ export const Upstream = Type.Object(
     models: Type.Optional(Type.Array(Type.String())),
     callerKeys: Type.Optional(Type.Boolean()),
     allowHosts: Type.Optional(Type.Array(Type.String())),
+    network: Type.Optional(Network),
     healthCheck: Type.Optional(
       Type.Object(
         {
@@ -252,6 +269,7 @@ const FileUpstream = Type.Object(
   {
     ...Upstream.properties,
     credentials: Type.Optional(Type.Array(Type.Object(FileCredential, closed), { maxItems: 100 })),
+    network: Type.Optional(Type.Object(network, closed)),
   },
   closed,
 )
