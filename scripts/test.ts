@@ -4,6 +4,7 @@
  *
  *   npm test -- <substring>…    only files whose path contains one of them
  *   npm test -- --long          the `*.long.test.ts` files too, and the long form of tests that have one (STOCKYARD_LONG)
+ *   npm test -- --kills 200     that many times where a test kills the gateway (STOCKYARD_KILLS)
  *   npm test -- --executable    only test/executable, which needs `npm run build` first
  *   npm test -- --timeout 60    seconds one file may take
  */
@@ -17,7 +18,12 @@ const root = resolve(import.meta.dirname, '..')
 process.chdir(root)
 const { values: options, positionals: wanted } = parseArgs({
   allowPositionals: true,
-  options: { long: { type: 'boolean' }, executable: { type: 'boolean' }, timeout: { type: 'string' } },
+  options: {
+    long: { type: 'boolean' },
+    executable: { type: 'boolean' },
+    kills: { type: 'string' },
+    timeout: { type: 'string' },
+  },
 })
 const timeoutSeconds = Number(options.timeout ?? (options.long ? 3600 : 180))
 
@@ -60,6 +66,7 @@ async function runFile(file: string): Promise<void> {
       FORCE_COLOR: undefined,
       STOCKYARD_TEST_SECONDS: String(timeoutSeconds),
       ...(options.long ? { STOCKYARD_LONG: '1' } : {}),
+      ...(options.kills ? { STOCKYARD_KILLS: options.kills } : {}),
     },
   })
   // The names around a test, outermost first, and the tests that have begun and not ended.

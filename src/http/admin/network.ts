@@ -19,7 +19,7 @@ export function checkCertificates({ ca, certificate, certificateKey }: Certifica
   }
   try {
     // TLS passes over an authority that it cannot read.
-    for (const [one] of ca?.matchAll(/-----BEGIN [^]*?-----END [A-Z ]+-----/g) ?? []) new X509Certificate(one)
+    for (const [one] of ca?.matchAll(/-----BEGIN [\s\S]*?-----END [A-Z ]+-----/g) ?? []) new X509Certificate(one)
     if (certificate !== undefined) createSecureContext({ cert: certificate, key: certificateKey })
   } catch (error) {
     // OpenSSL names what is wrong and repeats nothing of it.
