@@ -4,9 +4,10 @@
  */
 import { defineModule } from '../../core/module.ts'
 import { hides } from '../../core/texts.ts'
+import { Background } from './background.ts'
 import { compiledFor } from './compiled.ts'
 import { GuardStage } from './reply-stage.ts'
-import { checkRequest } from './request.ts'
+import { RequestCheck } from './request.ts'
 import { settings } from './settings.ts'
 import { patternFinder } from './spans.ts'
 import { judgeOf } from './whole.ts'
@@ -14,13 +15,14 @@ import { judgeOf } from './whole.ts'
 export default defineModule({
   id: 'guardrails',
   summary:
-    'Checks requests and answers against rules: patterns, words, secrets, addresses, length, JSON schema, a service of your own.',
+    'Checks requests and answers against rules: patterns, topics, secrets, code, language, injection, JSON schema, services of others.',
   layer: 'content',
   after: ['pii'],
   overridable: true,
   default: 'off',
   fault: 'closed',
-  patienceMs: 10_000,
+  // Models and services of others are asked; each has a time limit of its own.
+  patienceMs: 120_000,
   settings,
   errors: {
     guardrail_blocked: {
@@ -56,9 +58,11 @@ export default defineModule({
     }
     return problems
   },
-  start(host, chosen) {
-    const onRequests = compiledFor(chosen.rules, 'request')
-    const onReplies = compiledFor(chosen.rules, 'reply')
+  async start(host, chosen) {
+    const onRequests = await compiledFor(chosen.rules, 'request')
+    const onReplies = await compiledFor(chosen.rules, 'reply')
+    const background = new Background(host)
+    const requests = new RequestCheck(host, onRequests, background)
     return {
       ...(onRequests.length === 0
         ? {}
@@ -66,10 +70,12 @@ export default defineModule({
             transform(x, request) {
               const unseen = chosen.unreadable === 'refuse' ? hides(x, request) : undefined
               if (unseen) host.refuse('guardrail_unreadable', unseen)
-              return checkRequest(host, onRequests, x, request)
+              return requests.check(x, request)
             },
           }),
-      ...(onReplies.length === 0 ? {} : { stream: (x) => new GuardStage(host, x, onReplies, chosen.holdBack) }),
+      ...(onReplies.length === 0
+        ? {}
+        : { stream: (x) => new GuardStage(host, x, onReplies, chosen.holdBack, background) }),
     }
   },
 })

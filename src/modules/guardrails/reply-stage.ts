@@ -2,14 +2,16 @@
  * The rules over a reply. Places are looked for in a window that moves with the text; what needs the whole or asks somebody
  * else has its word when all of it has passed and the end is still here. A body is refused; a stream is cut off.
  */
-import type { GatewayError } from '../../core/errors.ts'
-import { Refusal } from '../../core/errors.ts'
+import { type GatewayError, Refusal } from '../../core/errors.ts'
 import type { Exchange } from '../../core/exchange.ts'
 import type { Host, Stage } from '../../core/module.ts'
 import type { ReplyEvent } from '../../core/reply.ts'
-import { type Compiled, evidence, fired } from './compiled.ts'
-import { REDACTED, type Span } from './spans.ts'
-import { ask } from './webhook.ts'
+import type { Background } from './background.ts'
+import { type Compiled, evidence, fired, wholeAction } from './compiled.ts'
+import { STEP, VIEW } from './looks.ts'
+import { ask, isRemote } from './remote/index.ts'
+import { anotherAnswer, repairs } from './repair.ts'
+import { REDACTED, redacted, type Span } from './spans.ts'
 
 /** Of what has left, so much is looked at together with what comes. */
 const WINDOW = 1_024
@@ -24,6 +26,9 @@ interface Channel {
   left: string
   held: string
   all: string
+  /** The latest of it, and how much has come since it was looked at. */
+  view: string
+  unseen: number
 }
 
 const placeOf = (event: { readonly type: string; readonly part: number; readonly choice?: number }): string =>
@@ -34,38 +39,54 @@ const withText = (event: Delta, text: string): ReplyEvent => {
     ? { ...plain, type: event.type, json: text }
     : ({ ...plain, text } as ReplyEvent)
 }
+const isText = (event: ReplyEvent): boolean =>
+  event.type === 'text-start' || event.type === 'text-delta' || event.type === 'text-end'
 
 export class GuardStage implements Stage {
   readonly #host: Host
   readonly #x: Exchange
   readonly #rules: readonly Compiled[]
+  readonly #later: readonly Compiled[]
+  readonly #background: Background
   readonly #holdBack: number
   readonly #channels = new Map<string, Channel>()
   readonly #open = new Map<string, ReplyEvent>()
-  /** Rules that have fired already: a flag is noted once. */
+  /** Rules that have fired already: what only notes is noted once. */
   readonly #noted = new Set<string>()
   readonly #keepsAll: boolean
+  readonly #looks: boolean
   readonly #redacts: boolean
+  /** The texts wait here where they may have to be replaced. */
+  readonly #waiting: ReplyEvent[] | undefined
   over: GatewayError | undefined
 
-  constructor(host: Host, x: Exchange, rules: readonly Compiled[], holdBack: number) {
+  constructor(host: Host, x: Exchange, rules: readonly Compiled[], holdBack: number, background: Background) {
     this.#host = host
     this.#x = x
-    this.#rules = rules
+    this.#rules = rules.filter(({ rule }) => rule.timing === 'sync')
+    this.#later = rules.filter(({ rule }) => rule.timing === 'async')
+    this.#background = background
+    const holds = this.#rules.some(({ acts, finds }) => acts && finds)
     // A body has come whole, so nothing of it has begun to leave.
-    this.#holdBack = x.stream ? holdBack : Number.POSITIVE_INFINITY
-    this.#keepsAll = rules.some(({ finds }) => !finds)
-    this.#redacts = rules.some(({ rule }) => rule.action === 'redact')
+    this.#holdBack = x.stream ? (holds ? holdBack : 0) : Number.POSITIVE_INFINITY
+    this.#keepsAll = this.#later.length > 0 || this.#rules.some(({ finds, looks }) => !finds && !looks)
+    this.#looks = this.#rules.some(({ looks }) => looks)
+    this.#redacts = this.#rules.some(({ rule, acts }) => acts && rule.action === 'redact')
+    this.#waiting = this.#rules.some(({ rule, acts }) => acts && repairs(rule, x)) ? [] : undefined
   }
 
   push(event: ReplyEvent): readonly ReplyEvent[] {
     if (this.over) return []
     try {
-      return this.#passed(event)
+      const out = this.#passed(event)
+      if (!this.#waiting) return out
+      this.#waiting.push(...out.filter(isText))
+      return out.filter((each) => !isText(each))
     } catch (error) {
       if (!(error instanceof Refusal) || !this.#x.stream || this.#host.mode === 'observe') throw error
       this.over = error
-      return [...this.#open.values(), { type: 'finish', reason: 'content-filter' }]
+      const ends = [...this.#open.values()].filter((end) => !this.#waiting || !isText(end))
+      return [...ends, { type: 'finish', reason: 'content-filter' }]
     }
   }
 
@@ -73,21 +94,86 @@ export class GuardStage implements Stage {
     return []
   }
 
-  async last(): Promise<undefined> {
-    const texts = [...this.#channels.values()].map((channel) => channel.all).filter((text) => text !== '')
-    for (const { rule, judge } of this.#rules) {
-      const reason = judge?.(texts)
-      if (reason !== undefined) this.#stops(rule, rule.action === 'redact' ? 'block' : rule.action, reason)
-      if (rule.type !== 'webhook') continue
-      const { verdict, reason: why = 'as the webhook says' } = await ask(this.#host, rule, this.#x, 'reply', texts)
-      // What has left cannot be redacted any more.
-      if (verdict !== 'allow') this.#stops(rule, verdict === 'redact' ? 'block' : verdict, why)
+  async last(): Promise<readonly ReplyEvent[] | undefined> {
+    const texts = this.#texts(() => true)
+    const answers = this.#answers()
+    if (this.#later.length > 0) {
+      this.#background.start(this.#later, this.#x, { on: 'reply', textsFor: () => texts, answers })
     }
+    let repaired: string | undefined
+    for (const compiled of this.#rules) {
+      const { rule, judge } = compiled
+      const now = repaired === undefined ? texts : [repaired]
+      if (isRemote(rule)) {
+        const asked = { host: this.#host, x: this.#x, on: 'reply', texts: now, signal: this.#x.signal } as const
+        const { verdict, reason = '' } = await ask(rule, asked)
+        // What has left cannot be redacted any more.
+        if (verdict !== 'allow' && verdict !== 'fires')
+          this.#stops(compiled, verdict === 'flag' ? 'flag' : 'block', reason)
+        continue
+      }
+      const reason = judge?.(now, repaired === undefined ? answers : [repaired])
+      if (reason === undefined) continue
+      if (compiled.acts && repaired === undefined && repairs(rule, this.#x)) {
+        const other = await anotherAnswer(this.#host, this.#x, rule, answers[0] ?? '', reason)
+        const still = judge?.([other], [other])
+        if (still === undefined) {
+          fired(this.#host, this.#x, compiled, 'repaired', reason)
+          repaired = this.#again(other)
+          continue
+        }
+      }
+      this.#stops(compiled, wholeAction(compiled), reason)
+    }
+    if (!this.#waiting) return undefined
+    return repaired === undefined ? this.#waiting : this.#replaced(repaired)
   }
 
-  #stops(rule: Compiled['rule'], action: 'block' | 'flag', reason: string): void {
-    fired(this.#host, this.#x, rule, action, reason)
-    if (action === 'block') this.#host.refuse('guardrail_blocked', { rule: rule.id, reason })
+  /** The texts of the reply so far, of the channels that are wanted. */
+  #texts(wanted: (place: string) => boolean): string[] {
+    return [...this.#channels].filter(([place, { all }]) => wanted(place) && all !== '').map(([, { all }]) => all)
+  }
+
+  /** By choice. A turn that only calls tools is no answer yet, and what is no conversation has none. */
+  #answers(): string[] {
+    const answers = this.#texts((place) => place.endsWith('/text'))
+    const calls = [...this.#channels.keys()].some((place) => place.endsWith('/tool-call'))
+    const talks = this.#x.operation === 'chat' || this.#x.operation === 'completion'
+    return answers.length > 0 || calls || !talks ? answers : ['']
+  }
+
+  /** A text that came later goes past the rules that saw the first one pass. */
+  #again(text: string): string {
+    let out = text
+    for (const compiled of this.#rules) {
+      const { rule, finds, looks, acts } = compiled
+      const spans = finds?.(out) ?? []
+      const [first] = spans
+      if (first) {
+        this.#stops(compiled, rule.action === 'block' ? 'block' : 'flag', evidence(out, first.start, first.end))
+        if (acts && rule.action === 'redact') out = redacted(out, spans)
+      }
+      const sight = looks?.(out)
+      if (sight !== undefined) this.#stops(compiled, wholeAction(compiled), sight)
+    }
+    return out
+  }
+
+  #replaced(text: string): readonly ReplyEvent[] {
+    const first = this.#waiting?.find((event) => event.type === 'text-start')
+    const part = first && 'part' in first && first.part !== undefined ? first.part : 0
+    return [
+      { type: 'text-start', part },
+      { type: 'text-delta', part, text },
+      { type: 'text-end', part },
+    ]
+  }
+
+  #stops(compiled: Compiled, action: 'block' | 'flag', reason: string): void {
+    fired(this.#host, this.#x, compiled, action, reason)
+    if (action === 'block' && compiled.acts) {
+      this.#host.refuse('guardrail_blocked', { rule: compiled.rule.id, reason })
+    }
   }
 
   #passed(event: ReplyEvent): readonly ReplyEvent[] {
@@ -124,7 +210,7 @@ export class GuardStage implements Stage {
     const piece = event.type === 'tool-call-delta' ? event.json : event.text
     let channel = this.#channels.get(place)
     if (!channel) {
-      channel = { last: event, left: '', held: '', all: '' }
+      channel = { last: event, left: '', held: '', all: '', view: '', unseen: 0 }
       this.#channels.set(place, channel)
     }
     channel.last = event
@@ -132,31 +218,57 @@ export class GuardStage implements Stage {
     if (this.#keepsAll) channel.all += piece
     // A body comes in one piece: it is looked at when it ends.
     if (this.#holdBack === Number.POSITIVE_INFINITY) return []
+    if (this.#looks) this.#view(channel, piece)
     return this.#advance(channel, event, this.#holdBack)
+  }
+
+  #view(channel: Channel, piece: string): void {
+    channel.view += piece
+    channel.unseen += piece.length
+    if (channel.unseen < STEP) return
+    this.#sight(channel.view)
+    channel.unseen = 0
+    channel.view = channel.view.slice(-VIEW)
+  }
+
+  #sight(text: string): void {
+    for (const compiled of this.#rules) {
+      const { rule, looks } = compiled
+      if (!looks || this.#noted.has(rule.id)) continue
+      const reason = looks(text)
+      if (reason === undefined) continue
+      this.#noted.add(rule.id)
+      this.#stops(compiled, wholeAction(compiled), reason)
+    }
   }
 
   #flush(place: string): readonly ReplyEvent[] {
     const channel = this.#channels.get(place)
-    if (!channel || channel.held === '') return []
-    return this.#advance(channel, channel.last, 0)
+    if (!channel) return []
+    if (this.#looks) {
+      if (this.#holdBack === Number.POSITIVE_INFINITY) this.#sight(channel.held)
+      else if (channel.unseen > 0) this.#sight(channel.view)
+      channel.unseen = 0
+    }
+    return channel.held === '' ? [] : this.#advance(channel, channel.last, 0)
   }
 
   #advance(channel: Channel, event: Delta, hold: number): readonly ReplyEvent[] {
     const redact: Span[] = []
     const { left } = channel
     const text = left + channel.held
-    for (const { rule, finds } of this.#rules) {
+    for (const compiled of this.#rules) {
+      const { rule, finds, acts } = compiled
       if (!finds) continue
       const spans = finds(text).filter((span) => span.end > left.length)
       const [first] = spans
       if (!first) continue
-      if (rule.action === 'redact') redact.push(...spans)
-      if (this.#noted.has(rule.id) && rule.action !== 'block') continue
+      const blocks = acts && rule.action === 'block'
+      if (acts && rule.action === 'redact') redact.push(...spans)
+      if (this.#noted.has(rule.id) && !blocks) continue
       this.#noted.add(rule.id)
-      fired(this.#host, this.#x, rule, rule.action, evidence(text, first.start, first.end))
-      if (rule.action === 'block') {
-        this.#host.refuse('guardrail_blocked', { rule: rule.id, reason: 'the answer holds what it denies' })
-      }
+      fired(this.#host, this.#x, compiled, rule.action, evidence(text, first.start, first.end))
+      if (blocks) this.#host.refuse('guardrail_blocked', { rule: rule.id, reason: 'the answer holds what it denies' })
     }
     redact.sort((a, b) => a.start - b.start)
     let cut = Math.max(left.length, text.length - hold)

@@ -2,71 +2,104 @@
 import type { Exchange } from '../../core/exchange.ts'
 import type { Host } from '../../core/module.ts'
 import type { ModelRequest } from '../../core/request.ts'
-import { eachText, mapTexts } from '../../core/texts.ts'
-import { type Compiled, evidence, fired } from './compiled.ts'
-import { LONG_TEXT, redacted, type Span } from './spans.ts'
-import { ask } from './webhook.ts'
+import { eachText, mapTexts, type Place } from '../../core/texts.ts'
+import type { Background } from './background.ts'
+import { type Compiled, evidence, fired, wholeAction } from './compiled.ts'
+import { isLong, longSight, longSpans } from './long.ts'
+import { skips } from './looks.ts'
+import { ask, isRemote } from './remote/index.ts'
+import { redacted, type Span } from './spans.ts'
 
-export function checkRequest(
-  host: Host,
-  rules: readonly Compiled[],
-  x: Exchange,
-  request: ModelRequest,
-): ModelRequest | Promise<ModelRequest> {
-  const texts: string[] = []
-  eachText(request, (text) => texts.push(text))
-  const slow = rules.some(
-    ({ rule }) => rule.type === 'webhook' || (rule.type === 'regex' && texts.some((text) => text.length >= LONG_TEXT)),
-  )
-  const now = [...texts]
-  const rest = (): ModelRequest => {
-    let next = 0
-    return mapTexts(request, () => now[next++] as string)
+export class RequestCheck {
+  readonly #host: Host
+  readonly #rules: readonly Compiled[]
+  readonly #later: readonly Compiled[]
+  readonly #background: Background
+
+  constructor(host: Host, rules: readonly Compiled[], background: Background) {
+    this.#host = host
+    this.#rules = rules.filter(({ rule }) => rule.timing === 'sync')
+    this.#later = rules.filter(({ rule }) => rule.timing === 'async')
+    this.#background = background
   }
-  if (!slow) {
-    for (const compiled of rules) atOnce(host, compiled, x, now)
+
+  check(x: Exchange, request: ModelRequest): ModelRequest | Promise<ModelRequest> {
+    const texts: string[] = []
+    const places: Place[] = []
+    eachText(request, (text, place) => {
+      texts.push(text)
+      places.push(place)
+    })
+    if (this.#later.length > 0) {
+      this.#background.start(this.#later, x, {
+        on: 'request',
+        textsFor: ({ rule }) => texts.filter((_, at) => !skips(rule, places[at] as Place)),
+        answers: [],
+      })
+    }
+    const now = [...texts]
+    const rest = (): ModelRequest => {
+      let next = 0
+      return mapTexts(request, () => now[next++] as string)
+    }
+    const slow = this.#rules.some((compiled) => isRemote(compiled.rule) || texts.some((text) => isLong(compiled, text)))
+    if (slow) return this.#inTime(x, now, places).then(rest)
+    for (const compiled of this.#rules) this.#atOnce(compiled, x, now, places)
     return rest()
   }
-  return inTime(host, rules, x, now).then(rest)
-}
 
-async function inTime(host: Host, rules: readonly Compiled[], x: Exchange, texts: string[]): Promise<void> {
-  for (const compiled of rules) {
-    const { rule, finds } = compiled
-    if (rule.type === 'webhook') {
-      const { verdict, reason = 'as the webhook says', texts: others } = await ask(host, rule, x, 'request', texts)
-      if (verdict === 'allow') continue
-      fired(host, x, rule, verdict, reason)
-      if (verdict === 'block') host.refuse('guardrail_blocked', { rule: rule.id, reason })
-      if (verdict === 'redact') for (const [i, text] of (others ?? []).entries()) texts[i] = text
-    } else if (finds && rule.type === 'regex') {
-      for (const [i, text] of texts.entries()) {
-        const spans =
-          text.length < LONG_TEXT
-            ? finds(text)
-            : await host.worker.call<Span[]>('find', { patterns: rule.patterns, text })
-        texts[i] = acted(host, compiled, x, text, spans)
-      }
-    } else atOnce(host, compiled, x, texts)
+  async #inTime(x: Exchange, texts: string[], places: readonly Place[]): Promise<void> {
+    const host = this.#host
+    for (const compiled of this.#rules) {
+      const { rule, finds, looks } = compiled
+      if (isRemote(rule)) {
+        const said = await ask(rule, { host, x, on: 'request', texts, signal: x.signal })
+        const { verdict, reason = '' } = said
+        if (verdict === 'allow' || verdict === 'fires') continue
+        fired(host, x, compiled, verdict, reason)
+        if (!compiled.acts) continue
+        if (verdict === 'block') host.refuse('guardrail_blocked', { rule: rule.id, reason })
+        if (verdict === 'redact') for (const [i, text] of (said.texts ?? []).entries()) texts[i] = text
+      } else if (finds || looks) {
+        for (const [i, text] of texts.entries()) {
+          if (skips(rule, places[i] as Place)) continue
+          if (finds) texts[i] = this.#found(compiled, x, text, await longSpans(host, compiled, text))
+          else if (this.#seen(compiled, x, await longSight(host, compiled, text))) break
+        }
+      } else this.#atOnce(compiled, x, texts, places)
+    }
   }
-}
 
-function atOnce(host: Host, compiled: Compiled, x: Exchange, texts: string[]): void {
-  const { rule, finds, judge } = compiled
-  if (finds) for (const [i, text] of texts.entries()) texts[i] = acted(host, compiled, x, text, finds(text))
-  const reason = judge?.(texts)
-  if (reason === undefined) return
-  fired(host, x, rule, rule.action, reason)
-  // There is no place to redact in what is said as a whole.
-  if (rule.action !== 'flag') host.refuse('guardrail_blocked', { rule: rule.id, reason })
-}
+  #atOnce(compiled: Compiled, x: Exchange, texts: string[], places: readonly Place[]): void {
+    const { rule, finds, looks, judge } = compiled
+    for (const [i, text] of finds || looks ? texts.entries() : []) {
+      if (skips(rule, places[i] as Place)) continue
+      if (finds) texts[i] = this.#found(compiled, x, text, finds(text))
+      else if (this.#seen(compiled, x, looks?.(text))) break
+    }
+    this.#seen(compiled, x, judge?.(texts, []))
+  }
 
-function acted(host: Host, { rule }: Compiled, x: Exchange, text: string, spans: readonly Span[]): string {
-  const [first] = spans
-  if (!first) return text
-  const reason = evidence(text, first.start, first.end)
-  fired(host, x, rule, rule.action, reason)
-  if (rule.action === 'block')
-    host.refuse('guardrail_blocked', { rule: rule.id, reason: 'the request holds what it denies' })
-  return rule.action === 'redact' ? redacted(text, spans) : text
+  /** Whether it fired. There is no place to redact in what is said as a whole. */
+  #seen(compiled: Compiled, x: Exchange, reason: string | undefined): boolean {
+    if (reason === undefined) return false
+    const action = wholeAction(compiled)
+    fired(this.#host, x, compiled, action, reason)
+    if (action === 'block' && compiled.acts) {
+      this.#host.refuse('guardrail_blocked', { rule: compiled.rule.id, reason })
+    }
+    return true
+  }
+
+  #found(compiled: Compiled, x: Exchange, text: string, spans: readonly Span[]): string {
+    const [first] = spans
+    if (!first) return text
+    const { rule, acts } = compiled
+    fired(this.#host, x, compiled, rule.action, evidence(text, first.start, first.end))
+    if (!acts) return text
+    if (rule.action === 'block') {
+      this.#host.refuse('guardrail_blocked', { rule: rule.id, reason: 'the request holds what it denies' })
+    }
+    return rule.action === 'redact' ? redacted(text, spans) : text
+  }
 }

@@ -1,26 +1,42 @@
 /** Rules as an administrator writes them: checked in their order, each for requests, answers or both. */
 import { type Static, type TSchema, Type } from 'typebox'
+import { common } from './common.ts'
+import { REMOTE } from './remote/index.ts'
 
 const loosen = { loosen: true }
-const common = {
-  id: Type.String({ pattern: '^[a-z][a-z0-9-]{0,39}$', description: 'Stands in refusals, traces and counters.' }),
-  on: Type.Union([Type.Literal('request'), Type.Literal('reply'), Type.Literal('both')], { default: 'both' }),
-  action: Type.Union([Type.Literal('block'), Type.Literal('redact'), Type.Literal('flag')], { default: 'block' }),
-}
 const rule = <T extends string, P extends Record<string, TSchema>>(type: T, properties: P) =>
   Type.Object({ ...common, type: Type.Literal(type), ...properties }, { additionalProperties: false })
+const system = {
+  system: Type.Boolean({ default: false, description: 'Look into system messages, too.' }),
+}
+const require = {
+  require: Type.Boolean({ default: false, description: 'Fires where none of them is found, instead of where one is.' }),
+}
+const words = Type.Array(Type.String({ minLength: 1, maxLength: 200 }), { minItems: 1, maxItems: 2_000 })
 
 export const RULES = [
   rule('regex', {
     patterns: Type.Array(Type.String({ minLength: 1, maxLength: 1_000 }), { minItems: 1, maxItems: 100 }),
-    require: Type.Boolean({
-      default: false,
-      description: 'Fires where none of them matches, instead of where one does.',
-    }),
+    ...require,
   }),
-  rule('words', {
-    words: Type.Array(Type.String({ minLength: 1, maxLength: 200 }), { minItems: 1, maxItems: 2_000 }),
-    require: Type.Boolean({ default: false }),
+  rule('words', { words, ...require }),
+  rule('topics', {
+    topics: Type.Array(
+      Type.Object(
+        {
+          name: Type.String({ minLength: 1, maxLength: 60 }),
+          words,
+          atLeast: Type.Integer({
+            default: 1,
+            minimum: 1,
+            maximum: 100,
+            description: 'So many different words of it.',
+          }),
+        },
+        { additionalProperties: false },
+      ),
+      { minItems: 1, maxItems: 50 },
+    ),
   }),
   rule('secrets', {}),
   rule('urls', {
@@ -30,21 +46,53 @@ export const RULES = [
     }),
   }),
   rule('invisible', {}),
+  rule('code', {
+    kinds: Type.Array(Type.Union([Type.Literal('code'), Type.Literal('sql')]), {
+      default: ['code', 'sql'],
+      minItems: 1,
+      maxItems: 2,
+    }),
+    ...system,
+  }),
+  rule('language', {
+    languages: Type.Array(Type.String({ pattern: '^[a-z]{2}$' }), {
+      minItems: 1,
+      maxItems: 60,
+      description: 'Allowed ones, by their ISO 639-1 codes.',
+    }),
+    ...system,
+  }),
+  rule('repetition', { times: Type.Integer({ default: 20, minimum: 3, maximum: 1_000 }) }),
+  rule('injection', {
+    threshold: Type.Number({
+      default: 1,
+      minimum: 0.5,
+      maximum: 5,
+      description: 'The points from which it fires; see guardrails-accuracy.md.',
+    }),
+    ...system,
+  }),
   rule('length', {
     maxCharacters: Type.Optional(Type.Integer({ minimum: 1 })),
-    maxTokens: Type.Optional(Type.Integer({ minimum: 1, description: 'Estimated: four characters each.' })),
+    maxTokens: Type.Optional(
+      Type.Integer({
+        minimum: 1,
+        description: 'Estimated: four characters each, one for each sign of Chinese or Japanese.',
+      }),
+    ),
   }),
   rule('json-schema', {
     schema: Type.Object(
       {},
       { additionalProperties: true, description: 'JSON Schema that a whole answer must satisfy.' },
     ),
+    repair: Type.Boolean({
+      default: false,
+      description: 'Ask the same model once more for an answer that does. The answer waits until it is whole.',
+    }),
+    repairTimeoutMs: Type.Integer({ default: 30_000, minimum: 100, maximum: 60_000 }),
   }),
-  rule('webhook', {
-    url: Type.String({ pattern: '^https?://' }),
-    timeoutMs: Type.Integer({ default: 2_000, minimum: 10, maximum: 9_000 }),
-    fail: Type.Union([Type.Literal('open'), Type.Literal('closed')], { default: 'closed' }),
-  }),
+  ...REMOTE,
 ] as const
 
 export const settings = Type.Object(
