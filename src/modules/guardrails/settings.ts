@@ -1,6 +1,6 @@
 /** Rules as an administrator writes them: checked in their order, each for requests, answers or both. */
 import { type Static, type TSchema, Type } from 'typebox'
-import { common } from './common.ts'
+import { common } from './every-rule.ts'
 import { REMOTE } from './remote/index.ts'
 
 const loosen = { loosen: true }

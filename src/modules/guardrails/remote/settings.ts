@@ -1,6 +1,6 @@
 /** What all checks elsewhere have in common. */
 import { Type } from 'typebox'
-import { common } from '../common.ts'
+import { common } from '../every-rule.ts'
 
 const bounds = {
   timeoutMs: Type.Integer({ default: 2_000, minimum: 10, maximum: 60_000 }),
