@@ -49,7 +49,8 @@ export interface ServeOptions {
   readonly workerUrl: URL | string
   /** Where programs of modules run; beside the sources unless told. */
   readonly programUrl?: URL | string
-  readonly tokenUrl?: URL | string
+  /** A function, because in the executable it is the thread's whole code. */
+  readonly tokenUrl?: () => URL
   readonly logLevel: string
   readonly tls?: { readonly cert: Buffer; readonly key: Buffer }
   readonly bodyLimitBytes?: number
@@ -132,7 +133,7 @@ async function start(options: ServeOptions, undo: (() => Promise<unknown>)[]): P
   const egress = withEcho(createEgress({ environment: options.environment }))
   const wire = createWire(egress)
   const catalog = createCatalog()
-  const counter = createTokenCounter(options.tokenUrl ?? new URL('./catalog/token-worker.ts', import.meta.url))
+  const counter = createTokenCounter(options.tokenUrl ?? (() => new URL('./catalog/token-worker.ts', import.meta.url)))
   undo.push(() => counter.close())
   const gateway = await createGateway({
     store,

@@ -18,7 +18,7 @@ interface Waiting {
   readonly roughly: number
 }
 
-export function createTokenCounter(workerUrl: URL | string): TokenCounter {
+export function createTokenCounter(workerUrl: URL | string | (() => URL)): TokenCounter {
   const waiting = new Map<number, Waiting>()
   let characters = 0
   let worker: Worker | undefined
@@ -41,7 +41,7 @@ export function createTokenCounter(workerUrl: URL | string): TokenCounter {
     for (const id of [...waiting.keys()]) settle(id, undefined)
   }
   function start(): Worker {
-    const started = new Worker(workerUrl)
+    const started = new Worker(typeof workerUrl === 'function' ? workerUrl() : workerUrl)
     started.unref()
     started.on('message', ({ id, tokens }: { id: number; tokens: number }) => settle(id, tokens))
     const ended = (): void => {

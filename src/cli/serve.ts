@@ -37,7 +37,7 @@ export async function runServe(flags: ServeFlags): Promise<void> {
       dataDir: flags.dataDir,
       workerUrl: workerUrl(),
       programUrl: programUrl(),
-      tokenUrl: tokenUrl(),
+      tokenUrl,
       logLevel: flags.logLevel,
       durability: flags.durability,
       fatal: (error) => fail(`the store cannot go on: ${error.message}`),
