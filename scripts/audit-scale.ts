@@ -13,6 +13,7 @@ import { leafHash, verifyInclusion } from '../src/modules/audit/merkle.ts'
 import { parseCheckpoint, parseNote } from '../src/modules/audit/note.ts'
 import { verifyFile } from '../src/modules/audit/offline.ts'
 import { audit, type ProofAnswer } from '../src/modules/audit/program.ts'
+import { type Sealed, seal } from '../src/modules/audit/record.ts'
 import { tables } from '../src/modules/audit/tables.ts'
 import { openStore } from '../src/store/local/index.ts'
 import { openBench } from '../src/store/local/program.ts'
@@ -76,8 +77,8 @@ export async function measure(records: number, say: (line: string) => void = () 
     call('compare', { kept: [], now })
     const appending = stopwatch()
     for (let done = 0; done < records; done += BATCH) {
-      const drafts = Array.from({ length: Math.min(BATCH, records - done) }, (_, i) => draft(done + i, now))
-      call('append', { drafts, salts: [] })
+      const batch = Array.from({ length: Math.min(BATCH, records - done) }, (_, i) => draft(done + i, now))
+      call('append', { records: batch, salts: [] })
       if (done % 1_000_000 === 0 && done > 0) say(`${done} records`)
       look()
     }
@@ -122,7 +123,7 @@ export async function measure(records: number, say: (line: string) => void = () 
   }
 }
 
-function draft(i: number, at: number): string {
+function draft(i: number, at: number): Sealed {
   const facts = {
     principal: `key-${i % 1_000}`,
     revision: 7,
@@ -136,7 +137,7 @@ function draft(i: number, at: number): string {
     usage: { source: 'provider', input: i % 4_000, output: i % 900 },
     cost: String(i * 37),
   }
-  return JSON.stringify({ at: at + i, kind: 'exchange', exchange: `req_${i}`, facts })
+  return seal({ at: at + i, kind: 'exchange', exchange: `req_${i}`, facts })
 }
 
 if (import.meta.main) {

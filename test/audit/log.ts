@@ -4,7 +4,7 @@ import type { Host } from '../../src/core/module.ts'
 import type { SqlValue } from '../../src/core/store.ts'
 import { askFrame, csvLines, jsonLines } from '../../src/modules/audit/export.ts'
 import { audit } from '../../src/modules/audit/program.ts'
-import type { Draft } from '../../src/modules/audit/record.ts'
+import { type Draft, seal } from '../../src/modules/audit/record.ts'
 import { tables } from '../../src/modules/audit/tables.ts'
 import type { Status } from '../../src/modules/audit/trail.ts'
 import { connect } from '../../src/store/local/database.ts'
@@ -73,7 +73,7 @@ export async function openLog(t: TestContext, dataDir: string = scratchDirectory
     },
     call,
     add(drafts) {
-      call('append', { drafts: drafts.map((d) => JSON.stringify(d)), salts: [] })
+      call('append', { records: drafts.map(seal), salts: [] })
     },
     async lines({ organization, filters, continues, csv } = {}) {
       const none = { since: null, until: null, kind: null, exchange: null, actor: null, action: null, object: null }

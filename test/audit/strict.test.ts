@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { type TestContext, test } from 'node:test'
+import { type Sealed, textOf } from '../../src/modules/audit/record.ts'
 import { exchange, type Running, runGateway, until } from '../running/index.ts'
 
 const strict = (gateway: Running, devices: object[] = [], anchors: object[] = []) =>
@@ -155,7 +156,7 @@ test('T35: a full disk under the trail: nothing goes upstream, and service comes
 test('async: a queue that is full drops the newest, and a record says how many', async () => {
   const { Recorder } = await import('../../src/modules/audit/recorder.ts')
   const { draft } = await import('./log.ts')
-  const appended: { kind: string; facts: { action?: string; records?: number } }[] = []
+  const appended: { action?: string; records?: number }[] = []
   let release = (): void => {}
   const gate = new Promise<void>((resolve) => (release = resolve))
   const recorder = new Recorder({
@@ -163,10 +164,10 @@ test('async: a queue that is full drops the newest, and a record says how many',
     trouble() {},
     log: { error() {}, info() {}, warn() {}, debug() {} },
     worker: {
-      async call(name: string, { drafts }: { drafts: string[] }) {
+      async call(name: string, { records }: { records: Sealed[] }) {
         if (name !== 'append') return undefined
         await gate
-        appended.push(...drafts.map((text) => JSON.parse(text)))
+        appended.push(...records.map((record) => JSON.parse(textOf(1, record))))
         return 0
       },
     },
@@ -178,6 +179,6 @@ test('async: a queue that is full drops the newest, and a record says how many',
   await until(async () => appended.length >= 20_000, 'all that waited')
   recorder.note(draft(1))
   recorder.send()
-  await until(async () => appended.some(({ facts }) => facts.action === 'audit.gap'), 'the gap')
-  assert.equal(appended.find(({ facts }) => facts.action === 'audit.gap')?.facts.records, 5_000)
+  await until(async () => appended.some(({ action }) => action === 'audit.gap'), 'the gap')
+  assert.equal(appended.find(({ action }) => action === 'audit.gap')?.records, 5_000)
 })

@@ -30,7 +30,11 @@ function object(value: Readonly<Record<string, JsonValue>>): string {
   return `{${text}}`
 }
 
-function quoted(text: string): string {
+/** Most texts need no escapes at all. */
+const PLAIN = /^[ !#-[\]-~]*$/
+
+export function quoted(text: string): string {
+  if (PLAIN.test(text)) return `"${text}"`
   if (!text.isWellFormed()) throw new TypeError('a lone surrogate has no canonical form')
   return JSON.stringify(text)
 }

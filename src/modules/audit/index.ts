@@ -58,7 +58,7 @@ export default defineModule({
       ...(strict || commits ? { admit: admission(host, chosen, recorder, devices) } : {}),
       record(ended) {
         for (const x of ended) record(x, chosen, recorder)
-        recorder.send()
+        recorder.sendIfMany()
       },
       async stop() {
         await recorder.end(() => anchors.close(recorder.checkpoint))

@@ -3,9 +3,8 @@
  * records, tiles and sizes together. If it fails, memory is again what the disk is.
  */
 import type { Bench, BenchStatement } from '../../core/program.ts'
-import { canonical } from './canonical.ts'
 import { leafHash } from './merkle.ts'
-import { type Draft, recordOf } from './record.ts'
+import { type Sealed, textOf } from './record.ts'
 import { TiledTree } from './tiles.ts'
 
 /** Trees whose right edge is in memory. */
@@ -34,11 +33,11 @@ export class Leaves {
   }
 
   /** Inside a transaction. Returns the record's number. */
-  add(draft: Draft): number {
+  add(record: Sealed): number {
     const seq = this.#seq + 1
-    const text = canonical(recordOf(seq, draft))
-    const place = this.#treeOf(draft.organization)
-    this.run('add', seq, place.id, place.tree.size, draft.at, draft.kind, draft.exchange ?? null, text)
+    const text = textOf(seq, record)
+    const place = this.#treeOf(record.organization)
+    this.run('add', seq, place.id, place.tree.size, record.at, record.kind, record.exchange ?? null, text)
     place.tree.add(leafHash(text))
     this.#seq = seq
     this.#touched.add(place)

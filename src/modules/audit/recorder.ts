@@ -4,12 +4,14 @@
  */
 import type { Host } from '../../core/module.ts'
 import type { JsonObject } from '../../core/request.ts'
-import type { Draft } from './record.ts'
+import { type Draft, type Sealed, seal } from './record.ts'
 import { type Kept, NOT_OPEN, type Published, type Status, type Step } from './trail.ts'
 
 /** Records that wait or are under way; more are dropped and counted, and a record says how many. */
 const MOST_WAITING = 20_000
 const MOST_BATCH = 2_000
+/** Fewer wait for the next tick: a transaction has its price, whatever is in it. */
+const MANY = 500
 const STEPS_PER_TICK = 20
 /** At the end no more of core's rows are taken than this many steps do; the rest waits for the next start. */
 const MOST_LAST_STEPS = 100
@@ -18,7 +20,7 @@ const COMPLAIN_MS = 60_000
 export const INTENT_MS = 250
 
 interface Item {
-  readonly draft: string
+  readonly record: Sealed
   readonly salt: Uint8Array | null
   readonly waiter?: { resolve(): void; reject(error: Error): void }
 }
@@ -120,7 +122,7 @@ export class Recorder {
     return next
   }
 
-  /** Never waits and never throws. `send` follows once a batch is in. */
+  /** Never waits and never throws. It is sent with many others, or with the next tick. */
   note(draft: Draft, salt: Uint8Array | null = null): void {
     if (this.#held >= MOST_WAITING) {
       this.dropped++
@@ -139,6 +141,10 @@ export class Recorder {
     this.#push(draft, null, { resolve, reject })
     if (this.#sending === undefined) queueMicrotask(() => this.send())
     return promise
+  }
+
+  sendIfMany(): void {
+    if (this.#items.length >= MANY) this.send()
   }
 
   send(): void {
@@ -180,7 +186,7 @@ export class Recorder {
   }
 
   #push(draft: Draft, salt: Uint8Array | null, waiter?: Item['waiter']): void {
-    this.#items.push({ draft: JSON.stringify(draft), salt, ...(waiter ? { waiter } : {}) })
+    this.#items.push({ record: seal(draft), salt, ...(waiter ? { waiter } : {}) })
     this.#held++
   }
 
@@ -204,9 +210,9 @@ export class Recorder {
       ? setTimeout(() => this.#say(`no record was taken within ${INTENT_MS} ms`), INTENT_MS)
       : undefined
     try {
-      const drafts = items.map(({ draft }) => draft)
+      const records = items.map(({ record }) => record)
       const salts = items.map(({ salt }) => salt)
-      await this.#call('append', { drafts, salts })
+      await this.#call('append', { records, salts })
       this.#held -= items.length
       this.recorded += items.length
       for (const { waiter } of items) waiter?.resolve()

@@ -5,12 +5,13 @@
  */
 import { randomBytes } from 'node:crypto'
 import type { Subject } from '../../core/module.ts'
-import { type Bench, CORE_SOURCES, type CoreSource } from '../../core/program.ts'
+import { type Bench, CORE_SOURCES, type CoreRow, type CoreSource } from '../../core/program.ts'
 import type { JsonObject } from '../../core/request.ts'
 import { DAY_MS, Epochs, readKeyFile } from './epochs.ts'
 import { Leaves } from './leaves.ts'
 import { checkpointText, parseCheckpoint, parseNote, type Signer, signNote } from './note.ts'
-import { type Draft, draftOf } from './record.ts'
+import { type Draft, type Sealed, seal } from './record.ts'
+import { sealerOf } from './rows.ts'
 import type { TiledTree } from './tiles.ts'
 
 /** Records between two checkpoints, and milliseconds, while there is something to say. */
@@ -116,23 +117,23 @@ export class Trail {
   mark({ action, facts, now }: { readonly action: string; readonly facts: JsonObject; readonly now: number }): void {
     const interrupted = action === 'audit.start' && this.#interrupted ? { interrupted: true } : {}
     this.#commit(() => {
-      this.#leaves.add({ at: now, kind: 'audit', facts: { actor: 'system', action, ...facts, ...interrupted } })
+      this.#add({ at: now, kind: 'audit', facts: { actor: 'system', action, ...facts, ...interrupted } })
       this.#leaves.run('setFact', 'running', action === 'audit.stop' ? '0' : '1')
     })
     this.#interrupted = false
   }
 
-  /** On the disk when it returns. Each text is a draft as JSON. */
+  /** On the disk when it returns. */
   append({
-    drafts,
+    records,
     salts,
   }: {
-    readonly drafts: readonly string[]
+    readonly records: readonly Sealed[]
     readonly salts: readonly (Uint8Array | null)[]
   }): number {
     this.#commit(() => {
-      for (const [i, text] of drafts.entries()) {
-        const seq = this.#leaves.add(JSON.parse(text) as Draft)
+      for (const [i, record] of records.entries()) {
+        const seq = this.#leaves.add(record)
         const salt = salts[i]
         if (salt) this.#leaves.run('addSalt', seq, salt)
       }
@@ -169,7 +170,7 @@ export class Trail {
     const old = epochs.signer
     const next = epochs.prepare()
     this.#commit(() => {
-      this.#leaves.add({
+      this.#add({
         at: now,
         kind: 'audit',
         facts: { actor: 'system', action: 'audit.key', before: old.verifier.text, after: next.verifier.text },
@@ -194,7 +195,7 @@ export class Trail {
     const facts = { actor, action: 'audit.erase', records: seqs.slice(0, MOST_NAMED).map(String), count: seqs.length }
     this.#commit(() => {
       for (const seq of seqs) this.#leaves.run('dropSalt', seq)
-      this.#leaves.add({ at: now, kind: 'audit', facts })
+      this.#add({ at: now, kind: 'audit', facts })
     })
     this.#leaves.statement('emptyLog').all()
     return seqs.length
@@ -237,7 +238,7 @@ export class Trail {
       this.#leaves.run('addKey', now, 0, epochs.signer.verifier.text)
       if (kept.former) {
         const { reason, ...former } = kept.former
-        this.#leaves.add({
+        this.#add({
           at: now,
           kind: 'audit',
           facts: { actor: 'system', action: 'audit.continue', reason, former },
@@ -269,7 +270,7 @@ export class Trail {
     const { verifier } = this.#epochs.signer
     this.#commit(() => {
       const facts = { actor: 'system', action: 'audit.key-lost', before, after: verifier.text }
-      this.#leaves.add({ at: now, kind: 'audit', facts })
+      this.#add({ at: now, kind: 'audit', facts })
       this.#leaves.run('addKey', now, this.#leaves.tree(undefined).size, verifier.text)
     })
     this.#keyLost = false
@@ -315,8 +316,9 @@ export class Trail {
       }
       more ||= rows.length === ROWS_PER_STEP
       const next = rows.at(-1)?.row as number
+      const sealed = sealerOf(source, rows[0] as CoreRow)
       this.#commit(() => {
-        for (const row of rows) this.#leaves.add(draftOf(source, row))
+        for (const row of rows) this.#leaves.add(sealed(row))
         this.#leaves.run('setCursor', source, next)
       })
       this.#cursors.set(source, next)
@@ -330,7 +332,7 @@ export class Trail {
     if (newest >= cursor) return
     const facts = { actor: 'system', action: 'audit.rows-gone', object: source, before: cursor, after: newest }
     this.#commit(() => {
-      this.#leaves.add({ at: Date.now(), kind: 'audit', facts })
+      this.#add({ at: Date.now(), kind: 'audit', facts })
       this.#leaves.run('setCursor', source, newest)
     })
     this.#cursors.set(source, newest)
@@ -360,7 +362,7 @@ export class Trail {
     for (const { id, organization, size } of this.#leaves.statement('headless').all()) {
       const root = this.#leaves.tree(organization as string).root()
       const facts = { organization: organization as string, size: String(size), root: root.toString('base64') }
-      this.#leaves.add({ at: now, kind: 'head', facts })
+      this.#add({ at: now, kind: 'head', facts })
       this.#leaves.run('setHead', id as number)
     }
     const tree = this.#leaves.tree(undefined)
@@ -368,6 +370,10 @@ export class Trail {
     this.#leaves.run('addCheckpoint', now, tree.size, this.#keyId, nextKey === undefined ? 0 : 1, note)
     this.#leaves.run('setFact', 'checkpointed', String(this.#leaves.seq + 1))
     this.#published = this.#leaves.statement('newestCheckpoint').get() as unknown as Published
+  }
+
+  #add(draft: Draft): void {
+    this.#leaves.add(seal(draft))
   }
 
   #commit(work: () => void): void {
