@@ -4,9 +4,9 @@
  */
 import { spawn } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
+import { freePort } from './free-port.ts'
 
 const root = resolve(import.meta.dirname, '..')
 export const TRANSCRIPTS = ['examples/from-proxy-to-gateway.md'] as const
@@ -27,17 +27,6 @@ const VOLATILE: readonly [RegExp, string][] = [
   [/^(retry-after: )\d+/gim, '$1…'],
   [/(again in )[\d.]+ m?s/g, '$1… s'],
 ]
-
-function freePort(): Promise<number> {
-  return new Promise((done, failed) => {
-    const server = createServer()
-    server.on('error', failed)
-    server.listen(0, '127.0.0.1', () => {
-      const { port } = server.address() as { port: number }
-      server.close(() => done(port))
-    })
-  })
-}
 
 /** One shell for the whole page, so that what is exported and what runs in the background stays. */
 function openShell(home: string, port: string) {

@@ -5,9 +5,10 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { accessSync, constants, mkdirSync, writeFileSync } from 'node:fs'
-import net, { type AddressInfo } from 'node:net'
+import net from 'node:net'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
+import { freePort } from '../../scripts/free-port.ts'
 import { exchange, until } from '../running/index.ts'
 import { atEnd, chatBody, MODEL, scratch, spawnGateway, upstreamFor } from './spawned.ts'
 
@@ -71,15 +72,6 @@ const haproxy: Forwarder = {
     )
     return ['-db', '-f', file]
   },
-}
-
-/** A port that was free a moment ago: neither program can be asked to choose one and say which. */
-async function freePort(): Promise<number> {
-  const server = net.createServer()
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  const { port } = server.address() as AddressInfo
-  await new Promise((resolve) => server.close(resolve))
-  return port
 }
 
 const isOpen = (port: number): Promise<boolean> =>

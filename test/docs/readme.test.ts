@@ -6,10 +6,10 @@
 import assert from 'node:assert/strict'
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import { freePort } from '../../scripts/free-port.ts'
 import { type Fence, fencesOf, readPage, root } from './markdown.ts'
 
 const STARTS = /^(?:[A-Z_]+=\S+ )?npm (?:ci|start|ci && npm (?:start|test))$/
@@ -55,18 +55,6 @@ function runStep(command: string, args: readonly string[], env: NodeJS.ProcessEn
     })
     child.on('error', reject)
     child.on('close', (status) => resolve({ status, out, all }))
-  })
-}
-
-/** A port on which nothing listens. */
-function deadPort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer()
-    server.on('error', reject)
-    server.listen(0, '127.0.0.1', () => {
-      const { port } = server.address() as { port: number }
-      server.close(() => resolve(port))
-    })
   })
 }
 
@@ -118,7 +106,7 @@ test('the snippets of README.md do what it says', { timeout: 150_000 }, async (t
     rmSync(home, { recursive: true, force: true })
   })
   const url = await started(gateway)
-  const nobody = await deadPort()
+  const nobody = await freePort()
   const local = (text: string): string =>
     text
       .replaceAll('/tmp/', `${home}/`)
