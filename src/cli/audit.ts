@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { pipeline } from 'node:stream/promises'
 import type { Command, Option } from 'commander'
+import type { Former, KeyFileText } from '../modules/audit/epochs.ts'
 import { parseCheckpoint, parseNote } from '../modules/audit/note.ts'
 import { type TreeVerdict, verifyFile } from '../modules/audit/offline.ts'
 import { tables } from '../modules/audit/tables.ts'
@@ -171,20 +172,37 @@ function restart(dataDir: string, reason: string): void {
   }
 }
 
-/** What the log was called and signed last, from its file, or from its key file if that is all there is. */
+/** What the log was called and signed last: from its key file, else from the log itself, as far as they can be read. */
 function formerLog(dataDir: string): { origin: string; checkpoint?: string } {
-  const keyFile = join(dataDir, 'audit.key')
-  const kept = existsSync(keyFile) ? (JSON.parse(readFileSync(keyFile, 'utf8')) as Record<string, string>) : {}
+  const key = readable(
+    () => JSON.parse(readFileSync(join(dataDir, 'audit.key'), 'utf8')) as Partial<KeyFileText & Former>,
+  )
+  // Restarted twice before a start: the log that was is the first one.
+  const kept = key?.former ?? key
   const path = join(dataDir, 'audit.db')
-  if (!existsSync(path))
-    return { origin: kept.origin ?? '', ...(kept.checkpoint ? { checkpoint: kept.checkpoint } : {}) }
+  const log = existsSync(path) ? readable(() => lastWords(path)) : undefined
+  const checkpoint = kept?.checkpoint ?? log?.checkpoint
+  return { origin: kept?.origin ?? log?.origin ?? '', ...(checkpoint === undefined ? {} : { checkpoint }) }
+}
+
+function lastWords(path: string): { origin?: string | undefined; checkpoint?: string | undefined } {
   const db = new DatabaseSync(path, { readOnly: true })
   try {
     const statement = (name: string) => db.prepare(tables.statements[name] as string)
-    const origin = (statement('fact').get('origin')?.value as string | undefined) ?? kept.origin ?? ''
-    const note = kept.checkpoint ?? (statement('newestCheckpoint').get()?.note as string | undefined)
-    return { origin, ...(note === undefined ? {} : { checkpoint: note }) }
+    return {
+      origin: statement('fact').get('origin')?.value as string | undefined,
+      checkpoint: statement('newestCheckpoint').get()?.note as string | undefined,
+    }
   } finally {
     db.close()
+  }
+}
+
+/** A damaged file says nothing; what it was is put aside all the same. */
+function readable<T>(read: () => T): T | undefined {
+  try {
+    return read()
+  } catch {
+    return undefined
   }
 }

@@ -59,6 +59,7 @@ async function examine(flags: { url: string; dataDir: string }): Promise<Finding
   const health = (await call(flags, 'GET', 'health')) as {
     ledger?: string
     localTrust?: { lost: boolean; clue?: string }
+    problems?: Readonly<Record<string, string>>
   }
   findings.push({ check: 'ledger', ok: health.ledger === 'ok', says: health.ledger ?? 'unknown' })
   findings.push({
@@ -68,5 +69,8 @@ async function examine(flags: { url: string; dataDir: string }): Promise<Finding
       ? `something forwards to this port (${health.localTrust.clue}): switch on "keys", set a proxy key, or confirm it`
       : 'programs on this machine may use the gateway without a key',
   })
+  for (const [module, problem] of Object.entries(health.problems ?? {})) {
+    findings.push({ check: module, ok: false, says: problem })
+  }
   return findings
 }

@@ -137,6 +137,65 @@ function awsSignature({ method, path, headers, body }: Seen, secret: string): st
   return `AWS4-HMAC-SHA256 Credential=${keyId}/${scope.join('/')}, SignedHeaders=${names}, Signature=${signature}`
 }
 
+test('T36: anchors that take connections and never answer: nobody waits for them, and the status says which they are', async (t) => {
+  const sockets = new Set<net.Socket>()
+  let calls = 0
+  const hole = net.createServer((socket) => {
+    sockets.add(socket)
+    socket.on('error', () => {}).on('data', () => calls++)
+  })
+  await new Promise<void>((resolve) => hole.listen(0, '127.0.0.1', resolve))
+  t.after(() => {
+    for (const socket of sockets) socket.destroy()
+    hole.close()
+  })
+  const at = `127.0.0.1:${(hole.address() as AddressInfo).port}`
+  const gateway = await runGateway(t)
+  await gateway.admin('PUT', 'modules/audit/secrets/s3', { secret: 'bucket-secret' })
+  const working = join(gateway.dataDir, 'anchor.log')
+  await on(gateway, {
+    mode: 'strict',
+    anchors: [
+      { kind: 'webhook', url: `http://${at}/checkpoints` },
+      { kind: 's3', endpoint: `http://${at}`, bucket: 'vault', accessKeyId: 'AKID' },
+      { kind: 'witness', url: `http://${at}/witness` },
+      { kind: 'file', path: working },
+    ],
+  })
+  await until(() => existsSync(working) && lastOf(working) !== '', 'the one that works has a checkpoint', 20_000)
+  await until(() => calls >= 3, 'the others were called', 20_000)
+  for (const stream of [false, true]) {
+    assert.equal((await gateway.chat('openai/gpt-4o-mini', 'on', { stream })).status, 200)
+  }
+  await until(
+    async () =>
+      (await status(gateway)).anchors.filter(({ problem }: { problem: unknown }) => problem !== null).length === 3,
+    'three anchors have a problem',
+    30_000,
+  )
+  const { anchors, problem } = await status(gateway)
+  assert.equal(problem, null, 'the trail itself has none')
+  assert.deepEqual(
+    anchors.map((anchor: { name: string; checkpoint: number | null }) => [anchor.name, anchor.checkpoint === null]),
+    [
+      [`http://${at}/checkpoints`, true],
+      ['s3://vault/', true],
+      [`http://${at}/witness`, true],
+      [working, false],
+    ],
+  )
+  // One call at a time each, however many checkpoints there were meanwhile.
+  assert.ok(sockets.size <= 12, String(sockets.size))
+  const began = performance.now()
+  await gateway.admin('PUT', 'modules/audit', { mode: 'off' })
+  assert.ok(performance.now() - began < 30_000, 'nor is the end held up for ever')
+})
+
+const lastOf = (path: string): string => {
+  const line = readFileSync(path, 'utf8').trim().split('\n').at(-1) ?? ''
+  return line === '' ? '' : (JSON.parse(line) as { checkpoint: string }).checkpoint
+}
+
 test('syslog gets each checkpoint as one message, over TCP and UDP', async (t) => {
   const received: Buffer[] = []
   const server = net.createServer((socket) => socket.on('data', (part: Buffer) => received.push(part)))

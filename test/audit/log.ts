@@ -25,6 +25,8 @@ export interface Log {
   lines(options?: { organization?: string; filters?: object; continues?: number; csv?: boolean }): Promise<string[]>
   /** Closes it and opens it again, as a new start would; `between` may do as it likes to the files. */
   reopen(between?: () => void): Status
+  /** The program alone starts anew, over files that stay open. */
+  again(): void
 }
 
 export const DAY_MS = 86_400_000
@@ -93,6 +95,10 @@ export async function openLog(t: TestContext, dataDir: string = scratchDirectory
       db = connect({ path: `${dataDir}/audit.db`, readOnly: true, busyMs: 1_000 })
       statements = new Statements(all, () => db)
       return open()
+    },
+    again() {
+      calls = audit.start(bench)
+      call('open', { origin: 'test', now: NOW })
     },
   }
 }

@@ -79,44 +79,46 @@ test('levels: off, decisions, metadata and commitments, by the narrowest scope',
   assert.deepEqual(await kinds(ids['plain done']), ['exchange'])
 })
 
-test('T40: a commitment proves a logged body, erasure forgets it everywhere, and proofs still verify', async (t) => {
-  const gateway = await runGateway(t)
-  const word = 'unforgettable-canary-word'
-  await gateway.admin('PUT', 'modules/logs', { mode: 'enforce', settings: { bodies: true } })
-  await on(gateway, { level: 'content-commitment' })
-  const ask = { model: MODEL, messages: [{ role: 'user', content: word }] }
-  const id = idOf(await gateway.send('/v1/chat/completions', ask))
-  const other = idOf(await gateway.chat(MODEL, 'somebody else'))
-  const recorded = async (of: string) => (await records(gateway, `exchange=${of}&kind=exchange`))[0]
-  await until(async () => (await recorded(id)) && (await recorded(other)), 'both are recorded')
-  await until(async () => (await raw(gateway, `logs/${other}`)).json?.reply, 'both are logged')
-  const logged = (await raw(gateway, `logs/${id}`)).json
-  const { seq } = await recorded(id)
-  const check = async (request: string, reply: string) =>
-    (await raw(gateway, `audit/${seq}/content`, {}, 'POST', { request, reply })).json
-  assert.deepEqual(await check(logged.request, logged.reply), { request: true, reply: true })
-  assert.deepEqual(await check(`${logged.request} `, logged.reply), { request: false, reply: true })
-  const before = await exported(gateway)
-  const key = (await gateway.admin('GET', 'audit/status')).firstKey
-  assert.ok((await raw(gateway, `audit/${seq}/proof`)).json.salt)
-  const salt = Buffer.from((await raw(gateway, `audit/${seq}/proof`)).json.salt, 'base64')
-  const { erased } = await gateway.admin('POST', 'erase', { exchange: id })
-  assert.deepEqual(erased, { audit: 1, logs: 1 })
-  assert.equal((await raw(gateway, `logs/${id}`)).json.request, undefined)
-  assert.ok((await raw(gateway, `logs/${other}`)).json.request)
-  assert.equal((await raw(gateway, `audit/${seq}/content`, {}, 'POST', { request: 'x' })).status, 404)
-  for (const file of readdirSync(gateway.dataDir)) {
-    const bytes = readFileSync(join(gateway.dataDir, file))
-    assert.ok(!bytes.includes(word), `${file} still has the text`)
-    assert.ok(!bytes.includes(salt), `${file} still has the salt`)
-  }
-  const after = await exported(gateway)
-  assert.deepEqual(after.slice(1, before.length), before.slice(1))
-  assert.deepEqual((await verifyExport(after, { keys: [key], checkpoints: [] })).problems, [])
-  await until(async () => (await records(gateway, 'action=audit.erase')).length === 1, 'the erasure is a record')
-  await gateway.admin('PUT', 'modules/audit', { mode: 'off' })
-  assert.deepEqual((await gateway.admin('POST', 'erase', { principal: 'local' })).erased, { audit: 1, logs: 1 })
-})
+for (const stream of [false, true]) {
+  test(`T40: ${stream ? 'streamed: ' : ''}a commitment proves a logged body, erasure forgets it everywhere, and proofs still verify`, async (t) => {
+    const gateway = await runGateway(t)
+    const word = 'unforgettable-canary-word'
+    await gateway.admin('PUT', 'modules/logs', { mode: 'enforce', settings: { bodies: true } })
+    await on(gateway, { level: 'content-commitment' })
+    const ask = { model: MODEL, messages: [{ role: 'user', content: word }] }
+    const id = idOf(await gateway.send('/v1/chat/completions', { ...ask, stream }))
+    const other = idOf(await gateway.chat(MODEL, 'somebody else', { stream: !stream }))
+    const recorded = async (of: string) => (await records(gateway, `exchange=${of}&kind=exchange`))[0]
+    await until(async () => (await recorded(id)) && (await recorded(other)), 'both are recorded')
+    await until(async () => (await raw(gateway, `logs/${other}`)).json?.reply, 'both are logged')
+    const logged = (await raw(gateway, `logs/${id}`)).json
+    const { seq } = await recorded(id)
+    const check = async (request: string, reply: string) =>
+      (await raw(gateway, `audit/${seq}/content`, {}, 'POST', { request, reply })).json
+    assert.deepEqual(await check(logged.request, logged.reply), { request: true, reply: true })
+    assert.deepEqual(await check(`${logged.request} `, logged.reply), { request: false, reply: true })
+    const before = await exported(gateway)
+    const key = (await gateway.admin('GET', 'audit/status')).firstKey
+    assert.ok((await raw(gateway, `audit/${seq}/proof`)).json.salt)
+    const salt = Buffer.from((await raw(gateway, `audit/${seq}/proof`)).json.salt, 'base64')
+    const { erased } = await gateway.admin('POST', 'erase', { exchange: id })
+    assert.deepEqual(erased, { audit: 1, logs: 1 })
+    assert.equal((await raw(gateway, `logs/${id}`)).json.request, undefined)
+    assert.ok((await raw(gateway, `logs/${other}`)).json.request)
+    assert.equal((await raw(gateway, `audit/${seq}/content`, {}, 'POST', { request: 'x' })).status, 404)
+    for (const file of readdirSync(gateway.dataDir)) {
+      const bytes = readFileSync(join(gateway.dataDir, file))
+      assert.ok(!bytes.includes(word), `${file} still has the text`)
+      assert.ok(!bytes.includes(salt), `${file} still has the salt`)
+    }
+    const after = await exported(gateway)
+    assert.deepEqual(after.slice(1, before.length), before.slice(1))
+    assert.deepEqual((await verifyExport(after, { keys: [key], checkpoints: [] })).problems, [])
+    await until(async () => (await records(gateway, 'action=audit.erase')).length === 1, 'the erasure is a record')
+    await gateway.admin('PUT', 'modules/audit', { mode: 'off' })
+    assert.deepEqual((await gateway.admin('POST', 'erase', { principal: 'local' })).erased, { audit: 1, logs: 1 })
+  })
+}
 
 test('T37: whatever stands in prompts, names and headers, there is one record per event, and it parses back equal', async (t) => {
   const gateway = await runGateway(t)
@@ -197,6 +199,97 @@ test('organizations: each has a tree of its own that it can prove whole without 
   const proof = (await raw(gateway, `audit/${record.seq}/proof`)).json
   assert.equal(proof.frame.organization, 'acme')
   assert.equal((await exported(gateway, 'organization=nobody')).length, 0)
+})
+
+test('auditors read, of an organization its own tree and proofs alone; nobody edits', async (t) => {
+  const gateway = await runGateway(t)
+  await gateway.admin('PUT', 'modules/keys', { mode: 'enforce' })
+  await on(gateway)
+  for (const id of ['acme', 'globex']) {
+    await gateway.admin('POST', 'organizations', { id, name: id })
+    const { key } = await gateway.admin('POST', 'keys', { name: `key of ${id}`, organization: id })
+    assert.equal((await gateway.chat(MODEL, 'hello', {}, { authorization: `Bearer ${key}` })).status, 200)
+  }
+  await until(
+    async () => (await records(gateway, 'organization=globex&kind=exchange')).length === 1,
+    'recorded',
+    20_000,
+  )
+  await until(
+    async () => (await records(gateway, 'organization=acme&kind=ledger')).length === 2,
+    'with its money',
+    20_000,
+  )
+  const password = 'correct horse battery staple'
+  const signIn = async (id: string, membership: object) => {
+    const email = `${id}@example.com`
+    await gateway.admin('POST', 'users', { id, email, password, memberships: [membership] })
+    const session = await exchange(`${gateway.url}/api/session`, 'POST', { email, password })
+    const cookie = /^[^;]+/.exec(String(session.headers['set-cookie']))?.[0] ?? ''
+    return (method: string, path: string, body?: unknown) =>
+      exchange(`${gateway.url}/api/${path}`, method, body, { cookie })
+  }
+  const own = (await records(gateway, 'organization=acme&kind=exchange'))[0]
+  const other = (await records(gateway, 'organization=globex&kind=exchange'))[0]
+  const instance = (await records(gateway, 'kind=configuration'))[0]
+  const { firstKey } = await gateway.admin('GET', 'audit/status')
+
+  const ours = await signIn('anna', { role: 'auditor', organization: 'acme' })
+  const listed = await ours('GET', 'audit?organization=acme')
+  assert.equal(listed.status, 200, listed.text)
+  assert.ok(listed.json.records.length >= 4)
+  assert.ok(listed.json.records.every(({ organization }: { organization: string }) => organization === 'acme'))
+  const proof = await ours('GET', `audit/${own.seq}/proof`)
+  assert.equal(proof.status, 200)
+  assert.equal(proof.json.frame.organization, 'acme')
+  for (const format of ['jsonl', 'csv']) {
+    const out = await ours('GET', `audit?format=${format}&organization=acme`)
+    assert.equal(out.status, 200)
+    assert.ok(!out.text.includes('globex'))
+    if (format === 'csv') continue
+    const lines = out.text.split('\n').slice(0, -1)
+    assert.deepEqual((await auditor.verifyExport(lines, { keys: [firstKey] })).problems, [])
+  }
+  assert.equal((await ours('GET', 'audit/checkpoint')).status, 200)
+  assert.equal((await ours('GET', 'audit/consistency?from=1')).status, 200)
+  for (const path of [
+    'audit',
+    'audit?organization=globex',
+    'audit?format=jsonl',
+    'audit?format=csv&organization=globex',
+    'audit/status',
+    `audit/${other.seq}/proof`,
+    `audit/${instance.seq}/proof`,
+  ]) {
+    const answer = await ours('GET', path)
+    assert.equal(answer.status, 403, `${path}: ${answer.text}`)
+    assert.ok(!answer.text.includes('globex'), path)
+  }
+  assert.equal((await ours('GET', 'audit/999999/proof')).status, 404)
+
+  // Each role at each place: who reads the whole, who its organization, and that there is no verb by which anybody edits.
+  for (const role of ['owner', 'admin', 'member', 'viewer', 'auditor'] as const) {
+    const reads = role === 'owner' || role === 'admin' || role === 'auditor' ? 200 : 403
+    const everywhere = await signIn(`${role}-1`, { role })
+    const there = await signIn(`${role}-2`, { role, organization: 'acme' })
+    assert.equal((await everywhere('GET', 'audit')).status, reads, role)
+    assert.equal((await everywhere('GET', `audit/${own.seq}/proof`)).status, reads, role)
+    assert.equal((await everywhere('GET', 'audit/status')).status, reads, role)
+    assert.equal((await there('GET', 'audit?organization=acme')).status, reads, role)
+    assert.equal((await there('GET', `audit/${own.seq}/proof`)).status, reads, role)
+    assert.equal((await there('GET', 'audit')).status, 403, role)
+    assert.equal((await there('GET', `audit/${other.seq}/proof`)).status, 403, role)
+    for (const who of [everywhere, there]) {
+      for (const method of ['POST', 'PUT', 'PATCH', 'DELETE']) {
+        for (const path of ['audit', `audit/${own.seq}`, `audit/${own.seq}/proof`, 'audit/checkpoint']) {
+          const { status } = await who(method, path, {})
+          assert.ok(status === 404 || status === 405, `${role} ${method} ${path}: ${status}`)
+        }
+      }
+    }
+  }
+  const [again] = await records(gateway, `exchange=${own.exchange}&kind=exchange`)
+  assert.deepEqual(again, own)
 })
 
 test('a thread of the trail that ended is started again and goes on where the file ends', async (t) => {

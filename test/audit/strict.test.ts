@@ -1,7 +1,19 @@
 /** Strict mode: nothing goes upstream before its intent is taken, whatever is wrong with the places that take it. */
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
-import { appendFileSync, cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
+import {
+  appendFileSync,
+  chmodSync,
+  chownSync,
+  cpSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import type { AddressInfo } from 'node:net'
 import net from 'node:net'
 import { tmpdir } from 'node:os'
@@ -9,16 +21,24 @@ import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { type TestContext, test } from 'node:test'
 import { type Sealed, textOf } from '../../src/modules/audit/record.ts'
+import { Recorder } from '../../src/modules/audit/recorder.ts'
+import { ADMIN_KEY, MODEL, scratch, spawnGateway, upstreamFor } from '../chaos/spawned.ts'
 import { exchange, type Running, runGateway, until } from '../running/index.ts'
+import { draft } from './log.ts'
 
 const strict = (gateway: Running, devices: object[] = [], anchors: object[] = []) =>
   gateway.admin('PUT', 'modules/audit', { mode: 'enforce', settings: { mode: 'strict', devices, anchors } })
 const records = async (gateway: Running, query: string) => (await gateway.admin('GET', `audit?${query}`)).records
 const arrived = (gateway: Running): number => gateway.upstream.ledger.rows.length
 
+const MAIN = new URL('../../src/main.ts', import.meta.url).pathname
+const NOBODY = 65_534
+
 /** Another process's write lock: the database hangs for whoever wants to write. Undone by the returned function. */
-function seize(t: TestContext, gateway: Running): () => void {
-  const db = new DatabaseSync(join(gateway.dataDir, 'audit.db'))
+const seize = (t: TestContext, gateway: Running): (() => void) => seizeIn(t, gateway.dataDir)
+
+function seizeIn(t: TestContext, dataDir: string): () => void {
+  const db = new DatabaseSync(join(dataDir, 'audit.db'))
   db.exec('BEGIN IMMEDIATE')
   let held = true
   const release = (): void => {
@@ -101,6 +121,60 @@ test('T35: a socket that is closed and a file that cannot be written do not hold
   )
 })
 
+test('T35: a device that may not be written (chmod): the database is enough, without it nothing goes upstream, with it again', async (t) => {
+  const root = process.getuid?.() === 0
+  const uid = root ? NOBODY : undefined
+  if (process.getuid === undefined) return t.skip('no modes here')
+  // Modes mean nothing to root, so the gateway runs as somebody else.
+  if (root && spawnSync(process.execPath, [MAIN, '--version'], { uid: NOBODY, gid: NOBODY }).status !== 0)
+    return t.skip('another user cannot run this program here')
+  const base = scratch(t)
+  const [dataDir, device] = [join(base, 'data'), join(base, 'device')]
+  for (const directory of [base, dataDir, device]) {
+    mkdirSync(directory, { recursive: true })
+    chmodSync(directory, 0o755)
+  }
+  if (root) chownSync(dataDir, NOBODY, NOBODY)
+  const path = join(device, 'intents.log')
+  writeFileSync(path, '')
+  if (root) chownSync(path, NOBODY, NOBODY)
+  chmodSync(path, 0o444)
+  const upstream = await upstreamFor(t)
+  // To another user's gateway nobody here is local.
+  const environment = { STOCKYARD_PROXY_KEY: 'proxy-key-of-this-test' }
+  const headers = { authorization: 'Bearer proxy-key-of-this-test' }
+  const gateway = await spawnGateway(t, {
+    dataDir,
+    upstream: upstream.url,
+    environment,
+    ...(uid === undefined ? {} : { uid }),
+  })
+  const settings = { mode: 'strict', devices: [{ kind: 'file', path }] }
+  await gateway.admin('PUT', 'modules/audit', { mode: 'enforce', settings })
+  const chat = async (): Promise<number> => (await gateway.chat(MODEL, 'strictly', {}, headers)).status
+  const metrics = async () =>
+    (await exchange(`${gateway.url}/metrics`, 'GET', undefined, { authorization: `Bearer ${ADMIN_KEY}` })).text
+  assert.equal(await chat(), 200, 'the database takes it')
+  await until(async () => /audit_device_failures [1-9]/.test(await metrics()), 'an alarm', 20_000)
+  const release = seizeIn(t, dataDir)
+  const before = upstream.ledger.rows.length
+  for (const stream of [false, true]) {
+    const answer = await gateway.chat(MODEL, 'strictly', { stream }, headers)
+    assert.equal(answer.status, 503, answer.text)
+    assert.equal(answer.json.error.code, 'audit_unavailable')
+  }
+  assert.equal(upstream.ledger.rows.length, before, 'not a byte went upstream')
+  chmodSync(path, 0o644)
+  await until(async () => (await chat()) === 200, 'the device takes it', 20_000)
+  assert.match(readFileSync(path, 'utf8'), /"kind":"intent"/)
+  await until(async () => (await metrics()).includes('audit_broken 1'), 'the database is an alarm', 20_000)
+  chmodSync(path, 0o444)
+  chmodSync(device, 0o555)
+  await until(async () => (await chat()) === 503, 'it may not be written again', 20_000)
+  release()
+  await until(async () => (await chat()) === 200, 'the database is back', 20_000)
+})
+
 test('T36: a pipe that nobody reads, a receiver that hangs up: refused in time when the database hangs too', async (t) => {
   const gateway = await runGateway(t)
   const pipe = join(gateway.dataDir, 'pipe')
@@ -153,9 +227,33 @@ test('T35: a full disk under the trail: nothing goes upstream, and service comes
   await until(async () => (await gateway.chat('openai/gpt-4o-mini', 'strictly')).status === 200, 'it is served again')
 })
 
+test('T36: async: a database that hangs holds up nobody, what waits is bounded, and the gap is a record', async (t) => {
+  const gateway = await runGateway(t)
+  await gateway.admin('PUT', 'modules/audit', { mode: 'enforce', settings: {} })
+  const recorder = Recorder.of(gateway.served.gateway.hostOf('audit'))
+  const release = seize(t, gateway)
+  for (let i = 0; i < 25_000; i++) recorder.note(draft(i))
+  const { dropped } = recorder
+  assert.ok(dropped >= 5_000, String(dropped))
+  for (const stream of [false, true]) {
+    assert.equal((await gateway.chat('openai/gpt-4o-mini', 'on', { stream })).status, 200)
+  }
+  await until(
+    async () => (await exchange(`${gateway.url}/metrics`, 'GET')).text.includes('audit_broken 1'),
+    'an alarm',
+    20_000,
+  )
+  assert.match((await exchange(`${gateway.url}/health/ready`, 'GET')).json.problems.audit, /./)
+  release()
+  await until(async () => (await records(gateway, 'action=audit.gap')).length > 0, 'the gap is a record', 30_000)
+  const gaps = await records(gateway, 'action=audit.gap')
+  const told = gaps.reduce((sum: number, gap: { records: number }) => sum + gap.records, 0)
+  assert.equal(told, recorder.dropped)
+  assert.ok(gaps.every(({ since }: { since: string }) => Date.parse(since) > 0))
+  assert.equal((await exchange(`${gateway.url}/health/ready`, 'GET')).json.problems, undefined)
+})
+
 test('async: a queue that is full drops the newest, and a record says how many', async () => {
-  const { Recorder } = await import('../../src/modules/audit/recorder.ts')
-  const { draft } = await import('./log.ts')
   const appended: { action?: string; records?: number }[] = []
   let release = (): void => {}
   const gate = new Promise<void>((resolve) => (release = resolve))

@@ -7,8 +7,10 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { DatabaseSync } from 'node:sqlite'
 import { test } from 'node:test'
 import * as auditor from '../../scripts/audit-verifier.mjs'
-import { leafHash } from '../../src/modules/audit/merkle.ts'
-import { type Verdict, verifyExport } from '../../src/modules/audit/verify.ts'
+import { canonical } from '../../src/modules/audit/canonical.ts'
+import { Frontier, leafHash } from '../../src/modules/audit/merkle.ts'
+import { checkpointText, signerOf, signNote } from '../../src/modules/audit/note.ts'
+import { ExportVerifier, type Verdict, verifyExport } from '../../src/modules/audit/verify.ts'
 import { DAY_MS, draft, NOW, openLog, random } from './log.ts'
 
 interface Trusted {
@@ -131,38 +133,70 @@ test('T30: every record of 500 deleted, inserted or swapped is noticed', async (
   }
 })
 
-test('T31: a tail of 1 to 1,000 records cut off, with all that belongs to it, is noticed by any anchor', async (t) => {
+test('T31: each tail of 1 to 1,000 records cut off, with all that belongs to it, is refused at the start by any anchor', async (t) => {
+  const log = await openLog(t)
+  log.add(Array.from({ length: 1_200 }, (_, i) => draft(i)))
+  const kept = [{ note: log.call('checkpoint', { now: NOW }).note, where: 'an anchor' }]
+  attack(log.dataDir, '')
+  // The attacker also makes the key file forget what it saw.
+  copyKey(log.dataDir, log.dataDir)
+  const db = new DatabaseSync(`${log.dataDir}/audit.db`)
+  t.after(() => db.close())
+  db.exec('PRAGMA synchronous = OFF')
+  for (let k = 1; k <= 1_000; k++) {
+    const size = 1_200 - k
+    db.exec(
+      `BEGIN; DELETE FROM records WHERE leaf >= ${size}; DELETE FROM checkpoints WHERE size > ${size};
+       UPDATE trees SET size = ${size}; DELETE FROM tiles WHERE level = 0 AND number > ${size >> 8}; COMMIT`,
+    )
+    log.again()
+    const halted = log.call('compare', { kept, now: NOW })
+    assert.equal(halted, `an anchor: the log has ${size} records and had 1200: its end was cut off`)
+    assert.throws(() => log.add([draft(1)]), /not extended/)
+    assert.equal(log.call('step', { now: NOW, force: true }).halted, halted)
+  }
+  assert.equal(db.prepare('SELECT count(*) AS n FROM records').get()?.n, 200)
+})
+
+test('T31: each tail of 1 to 1,000 records cut off an export is noticed, also under an older checkpoint that is genuine', async (t) => {
   const log = await openLog(t)
   log.add(Array.from({ length: 1_200 }, (_, i) => draft(i)))
   const { note } = log.call('checkpoint', { now: NOW })
+  const [frame, ...records] = (await log.lines()) as [string, ...string[]]
   const keys = [log.status.firstKey]
-  // A shorter log, signed by the same key: what an attacker would make of it who also has today's key.
-  const shorter = await openLog(t)
-  for (const cut of [1, 2, 3, 10, 255, 256, 257, 500, 999, 1_000]) {
-    shorter.reopen(() => {
-      const db = new DatabaseSync(`${shorter.dataDir}/audit.db`)
-      db.exec(`ATTACH '${log.dataDir}/audit.db' AS whole`)
-      db.exec('DROP TRIGGER IF EXISTS records_keep; DROP TRIGGER IF EXISTS records_stay')
-      for (const table of ['facts', 'cursors', 'trees', 'records', 'tiles', 'keys', 'checkpoints']) {
-        db.exec(`DELETE FROM main.${table}; INSERT INTO main.${table} SELECT * FROM whole.${table}`)
-      }
-      const size = 1_200 - cut
-      db.exec(`DELETE FROM records WHERE leaf >= ${size}; DELETE FROM checkpoints WHERE size > ${size}`)
-      db.exec(`UPDATE trees SET size = ${size}`)
-      db.exec(`DELETE FROM tiles WHERE level = 0 AND number > ${Math.floor(size / 256)}`)
-      db.close()
-      copyKey(log.dataDir, shorter.dataDir)
-    })
-    const halted = shorter.call('compare', { kept: [{ note, where: 'an anchor' }], now: NOW })
-    assert.match(halted, /an anchor: the log has \d+ records and had 1200: its end was cut off/)
-    assert.throws(() => shorter.add([draft(1)]), /not extended/)
-    assert.equal(shorter.call('step', { now: NOW }).halted, halted)
+  // Shortened under its own frame: what the verdict would be if the file ended after each record.
+  const verifier = new ExportVerifier(frame, { keys, checkpoints: [] })
+  for (const [i, line] of records.entries()) {
+    verifier.line(line)
+    const cut = 1_199 - i
+    if (cut <= 1_000) assert.equal(verifier.end().problems.length, cut === 0 ? 0 : 1, `cut ${cut}`)
   }
-  const lines = await log.lines()
-  for (let k = 1; k <= 1_000; k += k < 20 ? 1 : 97) {
-    assert.notDeepEqual(await problems(lines.slice(0, -k), { keys, checkpoints: [note] }), [], `cut ${k}`)
+  for (const k of [1, 2, 255, 256, 257, 999, 1_000]) {
+    assert.notDeepEqual(await problems([frame, ...records.slice(0, -k)], { keys }), [], `cut ${k}`)
   }
-  // The nearest anchor of all is the key file.
+  // Shortened to where a genuine checkpoint was: only who kept a newer one can tell, and does.
+  const { origin, seed } = JSON.parse(readFileSync(`${log.dataDir}/audit.key`, 'utf8'))
+  const signer = signerOf(origin, Buffer.from(seed, 'base64'))
+  const tree = new Frontier()
+  for (const [i, line] of records.entries()) {
+    tree.add(Buffer.from(/"hash":"([^"]+)"/.exec(line)?.[1] ?? '', 'base64'))
+    const size = i + 1
+    if (size < 200 || size === 1_200) continue
+    const checkpoint = signNote(checkpointText(origin, size, tree.root()), signer)
+    const older = canonical({ ...JSON.parse(frame), checkpoint, size })
+    const cut = new RegExp(`is of a longer log: this one has ${size} records, so it was cut off`)
+    assert.match(new ExportVerifier(older, { keys, checkpoints: [note] }).end().problems[0] ?? '', cut)
+    if (size % 100 !== 0) continue
+    const whole = [older, ...records.slice(0, size)]
+    assert.deepEqual(await problems(whole, { keys }), [], 'it is genuine')
+    assert.match((await problems(whole, { keys, checkpoints: [note] })).join(), cut)
+  }
+})
+
+test('T31: the nearest anchor of all is the key file', async (t) => {
+  const log = await openLog(t)
+  log.add(Array.from({ length: 1_200 }, (_, i) => draft(i)))
+  log.call('checkpoint', { now: NOW })
   log.call('rest')
   const cut = log.reopen(() =>
     attack(log.dataDir, 'DELETE FROM records WHERE leaf = 1199; UPDATE trees SET size = 1199; DELETE FROM checkpoints'),
@@ -208,7 +242,6 @@ test('T33: history signed again with today’s key fails the verifier at the day
   const { epochs, ...others } = JSON.parse(frame)
   assert.equal(epochs.length, 3)
   assert.ok((await problems(lines, { keys: [firstKey] })).length > 0, 'without the last checkpoints of the old keys')
-  const { canonical } = await import('../../src/modules/audit/canonical.ts')
   const dressed = canonical({ ...others, epochs: JSON.parse(honest[0] as string).epochs })
   const found = (await problems([dressed, ...rest], { keys: [firstKey] })).join('\n')
   assert.match(found, /the first 301 records are not those that the key that signed from record 0 on signed/)

@@ -36,6 +36,8 @@ export interface SpawnOptions {
   /** Base URL of what plays OpenAI, without `/v1`. */
   readonly upstream?: string
   readonly environment?: Readonly<Record<string, string>>
+  /** Runs as this user, so that modes of files hold for it; only root can. */
+  readonly uid?: number
 }
 
 const UNDO = new WeakMap<TestContext, (() => unknown)[]>()
@@ -68,6 +70,7 @@ export function launch(t: TestContext, options: SpawnOptions) {
   const args = [MAIN, 'serve', '--port', '0', '--data-dir', options.dataDir]
   const child = spawn(process.execPath, args, {
     stdio: ['ignore', 'pipe', 'pipe'],
+    ...(options.uid === undefined ? {} : { uid: options.uid, gid: options.uid }),
     env: {
       PATH: process.env.PATH,
       HOME: options.dataDir,

@@ -123,16 +123,17 @@ export class ExportVerifier {
     }
   }
 
+  /** What it came to if this is the end; more may follow. */
   end(): Verdict {
     const { size } = this.#frontier
+    const problems = [...this.#problems]
     if (this.#header?.whole) {
-      if (size !== this.#header.size) this.#complain(`${size} records are here, and ${this.#header.size} were signed`)
+      if (size !== this.#header.size) problems.push(`${size} records are here, and ${this.#header.size} were signed`)
       else if (!this.#frontier.root().equals(this.#root)) {
-        this.#complain(`the ${size} records are not those that were signed`)
+        problems.push(`the ${size} records are not those that were signed`)
       }
     }
-    const [problems, against] = [this.#problems, this.#against]
-    return { problems, records: this.#records, checkpoint: this.#checkpoint, against }
+    return { problems, records: this.#records, checkpoint: this.#checkpoint, against: this.#against }
   }
 
   readonly #complain = (problem: string): void => {

@@ -21,13 +21,13 @@ export function checkLibrary(version: string): void {
 /** Larger files are not read through at start; their damage shows on reading. */
 const CHECKED_UP_TO_BYTES = 64 * 1024 * 1024
 
-/** Throws `corrupt`. Call it under the lock and before any connection to the file is open (see database.ts). */
-export function checkFile(path: string): void {
+/** `otherwise`: what can be done besides restoring a backup. Throws `corrupt`. Call it under the lock and before any connection to the file is open (see database.ts). */
+export function checkFile(path: string, otherwise = ''): void {
   const problem = headerProblem(path) ?? pageProblem(path)
   if (problem === undefined) return
   throw new StoreError(
     'corrupt',
-    `${path} is damaged (${problem}) and was left as it is. Restore a backup with "stockyard restore <backup directory>".`,
+    `${path} is damaged (${problem}) and was left as it is. Restore a backup with "stockyard restore <backup directory>"${otherwise}.`,
   )
 }
 

@@ -36,6 +36,8 @@ export interface Opened {
  */
 const STOCKYARD_BUSY_MS = 100
 
+const ANOTHER_TRAIL = ', or put the trail aside and begin another with "stockyard audit restart --reason <why>"'
+
 /** Throws StoreError; leaves nothing open then. Only under the lock, before any other thread opens a file. */
 export function openFiles(options: OpeningOptions): Opened {
   const { dataDir, now } = options
@@ -50,7 +52,7 @@ export function openFiles(options: OpeningOptions): Opened {
     const path = (name: DatabaseName): string => databasePath(dataDir, name)
     const audited = declares(options.tables, 'audit')
     const needed = ['stockyard', 'ledger', 'objects', ...(audited ? (['audit'] as const) : [])] as const
-    for (const name of needed) checkFile(path(name))
+    for (const name of needed) checkFile(path(name), name === 'audit' ? ANOTHER_TRAIL : '')
     if (sizeOf(path('stockyard')) === 0 && sizeOf(path('ledger')) > 0) throw missing(path('stockyard'))
 
     const stockyard = migrated(
