@@ -25,7 +25,7 @@ const { values: options, positionals: wanted } = parseArgs({
     timeout: { type: 'string' },
   },
 })
-const timeoutSeconds = Number(options.timeout ?? (options.long ? 3600 : 180))
+const timeoutSeconds = Number(options.timeout ?? (options.long ? 3600 : 900))
 
 const files = globSync(['src/**/*.test.ts', 'test/**/*.test.ts'])
   .map((file) => file.replaceAll('\\', '/'))

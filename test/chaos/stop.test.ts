@@ -18,14 +18,14 @@ for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     const streams = await Promise.all(
       Array.from({ length: STREAMS }, (_, n) => openStream(gateway.url, `${MODEL}+chunks=15+pace=100`, `stream ${n}`)),
     )
-    await until(() => streams.every((s) => s.text().includes('data: ')), 'all have begun', 5_000)
+    await until(() => streams.every((s) => s.text().includes('data: ')), 'all have begun', 20_000)
     gateway.process.kill(signal)
     const ready = () =>
       exchange(`${gateway.url}/health/ready`, 'GET').then(
         ({ status }) => status,
         () => 'refused',
       )
-    await until(async () => (await ready()) !== 200, 'it is no longer ready', 1_000)
+    await until(async () => (await ready()) !== 200, 'it is no longer ready', 20_000)
     assert.ok(
       streams.some((s) => !s.text().includes('[DONE]')),
       'streams are still running',
@@ -90,7 +90,7 @@ test('A20: a second signal ends it at once; what was open is in doubt at the nex
   gateway.process.kill('SIGTERM')
   const began = performance.now()
   assert.equal(await gateway.ended, 1)
-  assert.ok(performance.now() - began < 2_000)
+  assert.ok(performance.now() - began < 10_000)
   assert.equal((await stream.over).whole, false, 'a stream cut short does not look whole')
   const again = await spawnGateway(t, { dataDir, upstream: upstream.url })
   assert.deepEqual(

@@ -14,7 +14,7 @@ import { type Fence, fencesOf, readPage, root } from './markdown.ts'
 
 const STARTS = /^(?:[A-Z_]+=\S+ )?npm (?:ci|start|ci && npm (?:start|test))$/
 const EXPECTS = /^(?:#|\/\/) → (.+)$/
-const LONGEST_MS = 30_000
+const LONGEST_MS = 120_000
 
 interface Step {
   readonly commands: string
@@ -90,7 +90,7 @@ test('npm start passes on what stands after --', async (t) => {
   assert.match(out, /^stockyard \d+\.\d+\.\d+ \(Node 26\./m)
 })
 
-test('the snippets of README.md do what it says', { timeout: 150_000 }, async (t) => {
+test('the snippets of README.md do what it says', { timeout: 600_000 }, async (t) => {
   for (const program of ['sh', 'curl']) {
     if (spawnSync(program, ['-c', ':']).error) return t.skip(`needs ${program}`)
   }

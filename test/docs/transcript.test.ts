@@ -6,7 +6,7 @@ import { performed, TRANSCRIPTS } from '../../scripts/transcript.ts'
 import { readPage } from './markdown.ts'
 
 for (const path of TRANSCRIPTS) {
-  test(`${path} says what its commands print`, { timeout: 150_000 }, async (t) => {
+  test(`${path} says what its commands print`, { timeout: 600_000 }, async (t) => {
     for (const program of ['sh', 'curl', 'seq']) {
       if (spawnSync(program, ['--version']).error) return t.skip(`needs ${program}`)
     }

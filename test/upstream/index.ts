@@ -353,7 +353,7 @@ export async function startUpstream(options: UpstreamOptions = {}): Promise<Upst
     script({ match, times = 1, behaviour }) {
       rules.push({ match, left: times, behaviour: behaviourOf(behaviour) })
     },
-    async until(predicate, timeoutMs = 5000) {
+    async until(predicate, timeoutMs = 30_000) {
       const end = Date.now() + timeoutMs
       while (!predicate(upstream)) {
         if (Date.now() > end) {

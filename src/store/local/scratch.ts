@@ -1,4 +1,5 @@
 /** A store in a temporary directory, and ledger rows to put in it: for tests only. */
+import assert from 'node:assert/strict'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -100,3 +101,12 @@ export const hitRow = (attempt: number, more: Partial<HitRow> = {}): HitRow => (
   usage: { source: 'provider', input: 10, output: 5 },
   ...more,
 })
+
+/** For what follows by itself, however busy the machine is. */
+export async function eventually(holds: () => boolean | Promise<boolean>, mostMs = 30_000): Promise<void> {
+  const end = performance.now() + mostMs
+  while (!(await holds())) {
+    assert.ok(performance.now() < end, `not within ${mostMs} ms: ${holds}`)
+    await new Promise((resolve) => setTimeout(resolve, 5))
+  }
+}
