@@ -84,6 +84,26 @@ test('a kill at any moment loses no row of the trail and doubles none', async (t
   assert.match(verified.stdout, /^\d+ records, all as they were signed/)
 })
 
+test('a file and the command line say of their changes that they were it', async (t) => {
+  const base = scratch(t)
+  const file = join(base, 'stockyard.yaml')
+  writeFileSync(file, 'modules:\n  audit: { mode: enforce }\n')
+  const dataDir = join(base, 'data')
+  const environment = { STOCKYARD_CONFIG: file }
+  const gateway = await spawnGateway(t, { dataDir, environment })
+  const set = cli('modules', 'set', 'cache', 'enforce', '--url', gateway.url, '--data-dir', dataDir)
+  assert.equal(set.status, 0, set.stderr)
+  const found = async (action: string) =>
+    (await gateway.admin('GET', `audit?kind=configuration&action=${encodeURIComponent(action)}`)).records[0]
+  await until(async () => (await found('modules/cache *')) !== undefined, 'the command is in the trail')
+  const command = await found('modules/cache *')
+  assert.deepEqual([command.actor, command.source, command.after.mode], ['admin', '127.0.0.1', 'enforce'])
+  assert.match(command.requestId, /^req_/)
+  const applied = await found(`apply ${file}`)
+  assert.deepEqual([applied.actor, applied.revision], ['file', 1])
+  assert.match(JSON.stringify(applied.after), /"audit"/)
+})
+
 test('T12: the commands: checkpoint, export, verify, restore of a backup with its trail checked, and a new beginning', async (t) => {
   const base = scratch(t)
   const dataDir = join(base, 'data')

@@ -238,6 +238,8 @@ export class Recorder {
   }
 
   #say(problem: string | undefined): void {
+    // Why it could not be opened was said when it was tried.
+    if (problem === NOT_OPEN && this.#problem !== undefined) return
     this.#host.trouble(problem, this.#strict)
     const now = performance.now()
     if (problem !== undefined && (problem !== this.#problem || now - this.#complainedAt > COMPLAIN_MS)) {

@@ -98,10 +98,23 @@ export class TiledTree {
       const read = this.#store.read(level, number)
       if (read === undefined) throw new Error(`tile ${key} is missing`)
       tile = Buffer.from(read)
-      if (this.#kept.size >= MOST_KEPT) this.#kept.clear()
-      if (tile.length === WIDTH * HASH) this.#kept.set(key, tile)
+      if (tile.length === WIDTH * HASH) this.#keep(key, tile)
     }
     return tile
+  }
+
+  /** Tiles of leaves make room for each other: those above them are few, and each proof needs them. */
+  #keep(key: string, tile: Buffer): void {
+    if (this.#kept.size >= MOST_KEPT) {
+      for (const each of this.#kept.keys()) {
+        if (each.startsWith('0/')) {
+          this.#kept.delete(each)
+          break
+        }
+      }
+    }
+    if (this.#kept.size >= MOST_KEPT) this.#kept.clear()
+    this.#kept.set(key, tile)
   }
 }
 
