@@ -28,6 +28,31 @@ test('A46: other dialects are pinged in their own way', async (t) => {
   assert.match(anthropic.text, /event: message_stop/)
 })
 
+const contents = [{ role: 'user', parts: [{ text: 'hi' }] }]
+for (const [provider, model] of [
+  ['openai', MODEL],
+  ['anthropic', 'claude-haiku-4-5'],
+  ['gemini', 'gemini-2.5-flash'],
+] as const) {
+  test(`A46: a silent ${provider} is bridged in every format, and the answer after it is whole`, async (t) => {
+    const gateway = await runGateway(t, { upstreams: { one: provider }, pingMs: 100 })
+    const name = 'silent'
+    await gateway.admin('PUT', `routes/${name}`, { targets: [{ upstream: 'one', model: `${model}+first=1500` }] })
+    const [responses, sse, array] = await Promise.all([
+      gateway.send('/v1/responses', { model: name, input: 'hi', stream: true }),
+      gateway.send(`/v1beta/models/${name}:streamGenerateContent?alt=sse`, { contents }),
+      gateway.send(`/v1beta/models/${name}:streamGenerateContent`, { contents }),
+    ])
+    assert.ok(eventsOf(responses.text).filter((event) => event.startsWith(':')).length >= 2, responses.text)
+    assert.match(responses.data.at(-1) ?? '', /"response\.completed"/)
+    assert.ok(eventsOf(sse.text).filter((event) => event.startsWith(':')).length >= 2, sse.text)
+    assert.match(sse.data.at(-1) ?? '', /"finishReason":"STOP"/)
+    // White space before the array or between its elements, which no parser minds.
+    assert.match(array.text, /^\s{2,}\[|^\[\s{2,}/, array.text)
+    assert.equal(array.json.at(-1).candidates[0].finishReason, 'STOP')
+  })
+}
+
 for (const [behaviour, status] of [
   ['first=20000', 200],
   ['delay=600+status=503', 200],
