@@ -195,7 +195,7 @@ async function start(options: ServeOptions, undo: (() => Promise<unknown>)[]): P
     egress,
     ledger: store.ledger,
     objects: store.objects,
-    batches: new Map(dialectList.flatMap(({ id, endpoints }) => (endpoints?.batches ? [[id, endpoints.batches]] : []))),
+    jobs: new Map(dialectList.flatMap(({ id, endpoints }) => (endpoints?.jobs ? [[id, endpoints.jobs]] : []))),
     snapshot: () => gateway.snapshot,
     now,
     warn: say.warn,

@@ -7,7 +7,7 @@
 import { type Arriving, type EnginePorts, planFor } from './engine.ts'
 import type { Exchange, Target } from './exchange.ts'
 import { TIMEOUTS } from './exchange.ts'
-import { claim } from './objects.ts'
+import { claimed } from './objects.ts'
 import type { AttemptPorts } from './outgoing.ts'
 import { bodyFor, dialectFor } from './outgoing.ts'
 import * as phases from './pipeline.ts'
@@ -50,7 +50,8 @@ export async function countFor(
 ): Promise<Counted> {
   x.principal = await phases.whoAsks(snapshot.pipeline, x, arriving.identify)
   await arriving.receive()
-  if (x.refers) x.owned = claim(x, x.refers, ports.objects)
+  const owned = claimed(x, ports.objects)
+  if (owned) x.owned = owned
   x.plan = await planFor(x, snapshot, ports, true)
   const [target] = x.plan.targets
   if (!target) throw phases.noTarget('no upstream takes it')

@@ -5,6 +5,7 @@
 import type { GatewayError } from './errors.ts'
 import type { Allowance } from './exchange.ts'
 import type { Provider } from './provider.ts'
+import type { References } from './references.ts'
 import type { Endpoints } from './relay.ts'
 import type { Frame, ReplyEvent, ReplyFacts } from './reply.ts'
 import type { JsonObject, JsonValue, ModelRequest, Operation, ReportUnsupported } from './request.ts'
@@ -71,8 +72,8 @@ export interface ClientSide {
   outputLimit?(body: JsonObject): number | undefined
   /** The top-level fields of this body that set another one. */
   limitOutput?(body: JsonObject, tokens: number): Readonly<Record<string, JsonValue>>
-  /** Fields, at any depth, whose texts are ids of objects at the upstream: all of them must be the caller's. */
-  readonly references?: readonly string[]
+  /** Where it names objects at the upstream. */
+  readonly references?: References
   /** Throws `invalid_request` naming the place. Must accept everything the vendor's own API accepts. */
   readRequest(body: JsonObject): ModelRequest
   /** Whether an unstreamed reply in this dialect may be relayed to a client that asked so; absent: always. */
@@ -91,6 +92,8 @@ export interface ClientSide {
 export interface UpstreamSide {
   readonly framing: Framing
   writeRequest(request: ModelRequest, context: WriteContext): JsonObject
+  /** Objects of the vendor that a translated body names, by addresses that mean nothing in the client's dialect. */
+  namesIn?(body: JsonObject): readonly string[]
   /** Edits to make on a relayed body (besides the model), e.g. asking for usage in the stream. */
   relayEdits?(body: JsonObject): Readonly<Record<string, JsonValue>>
   /**

@@ -12,10 +12,10 @@ import { type Exchange, ONE_ATTEMPT, type Plan, type Principal, type Target } fr
 import { isPromise } from './faults.ts'
 import { mirror } from './mirror.ts'
 import type { Awaitable, Narrowed } from './module.ts'
-import { claim, claimWithin, pinned } from './objects.ts'
+import { claimed, pinned } from './objects.ts'
 import { type AttemptPorts, bringsKey, dialectFor } from './outgoing.ts'
 import * as phases from './pipeline.ts'
-import { type Deed, relayPlan } from './relay.ts'
+import { relayPlan } from './relay.ts'
 import { clientTimeoutMs } from './routing/deadline.ts'
 import type { Pins } from './routing/health.ts'
 import { arrange } from './routing/rules.ts'
@@ -67,8 +67,6 @@ function booksPortsOf(snapshot: Snapshot, ports: EnginePorts): BooksPorts {
   return made
 }
 
-const NOTHING: Deed = {}
-
 /** `signal` of the exchange ends it. Rejects with a GatewayError, after the books are closed. */
 export async function run(x: Exchange, arriving: Arriving, snapshot: Snapshot, ports: EnginePorts): Promise<Answer> {
   let pipeline = x.pipeline ?? snapshot.pipeline
@@ -79,9 +77,8 @@ export async function run(x: Exchange, arriving: Arriving, snapshot: Snapshot, p
     x.principal = isPromise(who) ? await who : who
     if (snapshot.pipelineFor && !x.inner) pipeline = x.pipeline = await snapshot.pipelineFor(x.principal)
     await arriving.receive()
-    if (x.refers) x.owned = claim(x, x.refers, ports.objects)
-    const { within, inside } = x.relay?.deed ?? NOTHING
-    if (within) x.owned = [...(x.owned ?? []), ...claimWithin(x, within, inside === true, ports.objects)]
+    const owned = claimed(x, ports.objects)
+    if (owned) x.owned = owned
     const seals = ports.dialects.get(x.dialect)?.seals
     const sealed = seals && sealsIn(x.json, seals, ports.objects)
     if (sealed) x.sealed = sealed

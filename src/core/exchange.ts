@@ -240,6 +240,8 @@ export interface Exchange extends Caller {
   readonly relay?: Relay
   /** Objects that the request names by id: all of them must be the caller's. */
   readonly refers?: readonly string[]
+  /** Those that may be nobody's, too: of an answer that nobody here kept. */
+  readonly mayRefer?: readonly string[]
   /** A module asks it inside another exchange. */
   readonly inner?: { readonly of: string; readonly by: string }
   /** The upstream that it was addressed to by its path: no other may take it. */

@@ -52,7 +52,21 @@ export interface Made {
   readonly facts?: JsonObject
 }
 
-/** The objects that the request names. Throws `not_found` for any that is not the caller's. */
+/** All objects that the request names in its body and path. Throws `not_found` for any that is not the caller's. */
+export function claimed(x: Exchange, objects: Objects): readonly OwnedObject[] | undefined {
+  const { refers, mayRefer } = x
+  const { within, inside } = x.relay?.deed ?? {}
+  if (!refers && !mayRefer && !within) return undefined
+  const owned = refers ? [...claim(x, refers, objects)] : []
+  if (within) owned.push(...claimWithin(x, within, inside === true, objects))
+  // Of a conversation that several upstreams have had a part in, the latest goes on.
+  const known = mayRefer?.filter((id) => objects.find(id).length > 0).flatMap((id) => claim(x, [id], objects))
+  const latest = known?.at(-1)
+  if (latest && owned.length === 0) owned.push(latest)
+  return owned
+}
+
+/** Throws `not_found` for any that is not the caller's. */
 export function claim(x: Exchange, ids: readonly string[], objects: Objects): readonly OwnedObject[] {
   const scope = x.principal?.scope
   const owned = ids.map((id) => {
@@ -73,7 +87,7 @@ export function claim(x: Exchange, ids: readonly string[], objects: Objects): re
 }
 
 /** What a path names, of which nothing is known but that some of it may be ids. Throws `not_found` as `claim` does. */
-export function claimWithin(x: Exchange, ids: readonly string[], must: boolean, objects: Objects) {
+function claimWithin(x: Exchange, ids: readonly string[], must: boolean, objects: Objects) {
   const scope = x.principal?.scope
   let mine: OwnedObject | undefined
   for (const id of ids) {

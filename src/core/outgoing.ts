@@ -9,7 +9,7 @@ import type { OutgoingCall } from './egress.ts'
 import { failure } from './errors.ts'
 import type { Exchange, Plan, Target } from './exchange.ts'
 import { broughtKey } from './keys.ts'
-import type { Objects } from './objects.ts'
+import { claim, type Objects } from './objects.ts'
 import { authorized, pathOf } from './provider.ts'
 import { refusedFields } from './refused.ts'
 import { relayedBody } from './relay.ts'
@@ -137,6 +137,8 @@ export function bodyFor(
     ...(quirks ? { quirks } : {}),
     ...(limit === undefined ? {} : { maxOutputTokens: limit }),
   })
+  const named = side.namesIn?.(written)
+  if (named && named.length > 0 && dialect.id !== x.dialect) claim(x, named, ports.objects)
   const refused = refusedFields(written, target, side, lost)
   tell(x, plan, target, lost)
   const vendors = vendorEdits(x, target, dialect)

@@ -43,9 +43,9 @@ export interface Deed {
   readonly lists?: Listing
   /** The object in its path is gone when it succeeds. */
   readonly removes?: true
-  /** Fields of the answer with ids of further objects, and their kinds; a path may go through objects. */
+  /** Fields of the answer with ids of further objects, and their kinds; a path may go through objects and lists. */
   readonly yields?: Readonly<Record<string, string>>
-  /** It is about a batch, whose use is booked when it is over, not by the calls that ask for it. */
+  /** It is about work whose use is booked when it is over, not by the calls that ask for it. */
   readonly settles?: true
   /** No model runs, so nothing is used. */
   readonly free?: true
@@ -65,17 +65,19 @@ export interface Listing {
   readonly limit: string
 }
 
-/** How a vendor's batches are read. */
-export interface Batches {
+/** How a kind of work that goes on after the call that began it is looked at: batches, answers in the background. */
+export interface Jobs {
   readonly kind: string
+  /** Booked at the vendor's rate for batches. */
+  readonly discounted?: true
   /** Where one is looked at, behind the provider's endpoint. */
   path(id: string): string
   /** Whether it is over; then what it used, or behind which paths its results stand. */
-  read(body: JsonObject): BatchState
+  read(body: JsonObject): JobState
   /** What one line of the results used. */
-  line(line: JsonObject): { readonly model: string; readonly usage: Usage } | undefined
+  line?(line: JsonObject): { readonly model: string; readonly usage: Usage } | undefined
 }
-export interface BatchState {
+export interface JobState {
   readonly over: boolean
   readonly model?: string
   readonly usage?: Usage
@@ -90,7 +92,7 @@ export interface Endpoints {
   readonly roots: readonly string[]
   /** Undefined: it has no such endpoint. */
   deed(method: Method, path: string): Deed | undefined
-  readonly batches?: Batches
+  readonly jobs?: readonly Jobs[]
 }
 
 /** Where a call without a model may go: to what it names, else to the format's own vendor first, then by upstream id. */
@@ -128,13 +130,16 @@ export function madeBy(deed: Deed, body: JsonObject): readonly Made[] | undefine
   }
   if (deed.makes !== undefined) add(body[deed.idField ?? 'id'], deed.makes)
   for (const [path, kind] of Object.entries(deed.yields ?? {})) {
-    let at: JsonValue | undefined = body
-    for (const name of path.split('.')) {
-      at = at !== null && typeof at === 'object' && !Array.isArray(at) ? (at as JsonObject)[name] : undefined
-    }
-    add(at, kind)
+    add(valuesAt(body, path.split('.')), kind)
   }
   return made.length > 0 ? made : undefined
+}
+
+/** What stands at a path, which goes into every item of a list. */
+function valuesAt(value: JsonValue | undefined, [name, ...rest]: readonly string[]): JsonValue | undefined {
+  if (name === undefined || value === null || typeof value !== 'object') return name === undefined ? value : undefined
+  if (!Array.isArray(value)) return valuesAt((value as JsonObject)[name], rest)
+  return (value as readonly JsonValue[]).flatMap((item) => valuesAt(item, [name, ...rest]) ?? [])
 }
 
 /** The body of a call that is no JSON object, with its model and the fields that a route or a module set. */

@@ -1,6 +1,6 @@
 /**
- * Work that goes on at an upstream after the call that began it: batches. Each is looked at when its maker asks for it, and
- * now and then besides, and booked once, when it is over: what it used, at the vendor's rate for batches, to whoever made
+ * Work that goes on at an upstream after the call that began it: batches, answers in the background. Each is looked at when its maker asks for it, and
+ * now and then besides, and booked once, when it is over: what it used, batches at the vendor's rate for them, to whoever made
  * it. The rows' numbers follow from the call that made it, so booking it twice is booking it once.
  */
 import type { Egress, IncomingReply } from './egress.ts'
@@ -9,7 +9,7 @@ import { type Target, TIMEOUTS, type Upstream } from './exchange.ts'
 import { divideRounded, type NanoUsd, nanoUsdOf, ZERO } from './money.ts'
 import type { Objects, OwnedObject } from './objects.ts'
 import { pathOf } from './provider.ts'
-import type { Batches } from './relay.ts'
+import type { Jobs } from './relay.ts'
 import type { JsonObject } from './request.ts'
 import type { Snapshot } from './snapshot.ts'
 import type { ClosedRow, Ledger } from './store.ts'
@@ -19,15 +19,15 @@ export interface SettlementPorts {
   readonly egress: Egress
   readonly ledger: Ledger
   readonly objects: Objects
-  /** Dialect id → how its batches are read. */
-  readonly batches: ReadonlyMap<string, Batches>
+  /** Dialect id → how its jobs are looked at. */
+  readonly jobs: ReadonlyMap<string, readonly Jobs[]>
   snapshot(): Snapshot
   now(): number
   warn(message: string, facts: object): void
 }
 
 export interface Settlement {
-  /** A batch as its upstream shows it to its maker. Resolves when it is booked, if it is over. */
+  /** A job as its upstream shows it to its maker. Resolves when it is booked, if it is over. */
   seen(object: OwnedObject, body: JsonObject): Promise<void>
   /** Looks at all that are not booked yet. */
   look(): Promise<void>
@@ -38,7 +38,7 @@ const GIVEN_UP_AFTER_MS = 14 * 86_400_000
 const AT_ONCE = 100
 const MOST_BODY = 4 * 1024 * 1024
 const MOST_LINE = 64 * 1024 * 1024
-/** More models than this in one batch are booked as one. */
+/** More models than this in one job are booked as one. */
 const MOST_MODELS = 1_000
 
 export function createSettlement(ports: SettlementPorts): Settlement {
@@ -50,7 +50,7 @@ export function createSettlement(ports: SettlementPorts): Settlement {
     const known = running.get(key)
     if (known) return known
     const begun = work()
-      .catch((error) => ports.warn('a batch could not be booked yet', { batch: object.id, error: String(error) }))
+      .catch((error) => ports.warn('a job could not be booked yet', { job: object.id, error: String(error) }))
       .finally(() => running.delete(key))
     running.set(key, begun)
     return begun
@@ -59,7 +59,7 @@ export function createSettlement(ports: SettlementPorts): Settlement {
   async function settle(object: OwnedObject, body: JsonObject): Promise<void> {
     const place = placeOf(object, ports)
     if (!place || isSettled(object, ports.objects)) return
-    const { over, model, usage, results } = place.batches.read(body)
+    const { over, model, usage, results } = place.jobs.read(body)
     if (!over) return
     const used = new Map<string, Usage>()
     const add = (name: string, more: Usage): void => {
@@ -70,7 +70,7 @@ export function createSettlement(ports: SettlementPorts): Settlement {
     else {
       for (const path of results) {
         for await (const line of linesOf(await fetched(place, path))) {
-          const said = place.batches.line(line)
+          const said = place.jobs.line?.(line)
           if (said) add(said.model, said.usage)
         }
       }
@@ -89,7 +89,7 @@ export function createSettlement(ports: SettlementPorts): Settlement {
       .map(([model, usage], i): ClosedRow => {
         const target = snapshot.names.at([place.upstream], model).targets[0] as Target | undefined
         const price = target && snapshot.prices.of(target, at)
-        const { batchPercent = 100 } = place.upstream.provider
+        const batchPercent = place.jobs.discounted ? (place.upstream.provider.batchPercent ?? 100) : 100
         return {
           kind: 'closed',
           // Below zero, where no attempt is counted.
@@ -108,7 +108,7 @@ export function createSettlement(ports: SettlementPorts): Settlement {
             ? { priceVersion: batchPercent === 100 ? price.version : `${price.version}*${batchPercent}%` }
             : {}),
           outcome: 'done',
-          reason: `batch ${object.id}`,
+          reason: `${object.kind} ${object.id}`,
         }
       })
     await Promise.all(rows.map((row) => ports.ledger.append(row)))
@@ -143,18 +143,18 @@ export function createSettlement(ports: SettlementPorts): Settlement {
   async function look(object: OwnedObject): Promise<void> {
     const place = placeOf(object, ports)
     if (place) {
-      const reply = await fetched(place, place.batches.path(object.id))
+      const reply = await fetched(place, place.jobs.path(object.id))
       await settle(object, JSON.parse((await reply.collect(MOST_BODY)).toString('utf8')) as JsonObject)
     }
     if (ports.now() - object.madeAt < GIVEN_UP_AFTER_MS || isSettled(object, ports.objects)) return
-    ports.warn('a batch that never said how it ended is not looked at any more', { batch: object.id })
+    ports.warn('a job that never said how it ended is not looked at any more', { job: object.id })
     ports.objects.note(object, { ...object.facts, settled: true })
   }
 
   return {
     seen: (object, body) => once(object, () => settle(object, body)),
     async look() {
-      for (const kind of new Set([...ports.batches.values()].map((b) => b.kind))) {
+      for (const kind of new Set([...ports.jobs.values()].flat().map((jobs) => jobs.kind))) {
         for (const object of ports.objects.unsettled(kind, AT_ONCE)) await once(object, () => look(object))
       }
     },
@@ -164,28 +164,29 @@ export function createSettlement(ports: SettlementPorts): Settlement {
 interface Place {
   readonly upstream: Upstream
   readonly secret: string | undefined
-  readonly batches: Batches
+  readonly jobs: Jobs
   /** The provider's endpoint for the family. */
   readonly base: string
 }
 
-/** Undefined where the upstream is gone, or serves no batches of this kind any more. */
+/** Undefined where the upstream is gone, or serves no jobs of this kind any more. */
 function placeOf(object: OwnedObject, ports: SettlementPorts): Place | undefined {
   const upstream = ports.snapshot().upstreams.get(object.upstream)
   if (!upstream) return undefined
   for (const [dialect, endpoint] of Object.entries(upstream.provider.speaks)) {
-    const batches = ports.batches.get(dialect)
+    const jobs = ports.jobs.get(dialect)?.find(({ kind }) => kind === object.kind)
     const base = pathOf(endpoint, { model: '', stream: false, options: upstream.options })
-    if (batches?.kind !== object.kind || base === undefined) continue
+    if (!jobs || base === undefined) continue
     const { credentials } = upstream
     const key = credentials.find(({ id }) => id === object.credential) ?? credentials[0]
-    return { upstream, secret: key?.secret, batches, base }
+    return { upstream, secret: key?.secret, jobs, base }
   }
   return undefined
 }
 
+/** What says nothing of a later settlement was booked with the call that made it. */
 const isSettled = ({ id, upstream }: OwnedObject, objects: Objects): boolean =>
-  objects.find(id).some((o) => o.upstream === upstream && o.facts?.settled === true)
+  objects.find(id).some((o) => o.upstream === upstream && (o.facts === undefined || o.facts.settled === true))
 
 const share = (cost: NanoUsd, percent: number): NanoUsd =>
   percent === 100 ? cost : nanoUsdOf(divideRounded(cost * BigInt(percent), 100n))

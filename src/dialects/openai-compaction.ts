@@ -3,7 +3,7 @@
  * is relayed, and costs what its usage says.
  */
 import { relayOnly } from './native/index.ts'
-import { seals, sealsIn } from './openai-responses/index.ts'
+import { references, seals, sealsIn } from './openai-responses/index.ts'
 
 export default relayOnly({
   id: 'openai-compaction',
@@ -15,5 +15,5 @@ export default relayOnly({
   },
   seals,
   sealsIn: (body) => sealsIn(body.output),
-  references: ['previous_response_id', 'file_id'],
+  references,
 })

@@ -56,6 +56,7 @@ export class Arrival implements Exchange {
   inputEstimate = 0
   relay?: Relay
   refers?: readonly string[]
+  mayRefer?: readonly string[]
   upstream?: string
 
   principal?: Principal
@@ -110,6 +111,8 @@ export class Arrival implements Exchange {
     if (upstream !== undefined) this.upstream = upstream
     const named = references && namedIn(body, json, references)
     if (named) this.refers = named
+    const perhaps = references?.perhaps?.(json)
+    if (perhaps && perhaps.length > 0) this.mayRefer = perhaps
     if (!relay) return
     this.relay = relay
     const { names } = relay.deed

@@ -7,7 +7,7 @@ import { allowanceHeaders } from './allowance.ts'
 import { failStream, readError, writeError } from './errors.ts'
 import { readRequest } from './read-request.ts'
 import { MessageReader } from './reader.ts'
-import { ID } from './vocabulary.ts'
+import { ID, isObject, stringOf } from './vocabulary.ts'
 import { factsOf, isKept, MessageWatcher } from './watcher.ts'
 import { writeRequest } from './write-request.ts'
 import { streamWriter, writeBody } from './writer.ts'
@@ -37,7 +37,14 @@ export default defineDialect({
     requestIdHeader: 'request-id',
     outputLimit: ({ max_tokens }) => (typeof max_tokens === 'number' ? max_tokens : undefined),
     limitOutput: (_, tokens) => ({ max_tokens: tokens }),
-    references: ['file_id', 'previous_message_id'],
+    references: {
+      fields: ['file_id', 'thread.previous_message_id'],
+      outside: ['input', 'input_schema', 'schema', 'metadata'],
+      perhaps({ container }) {
+        const id = stringOf(isObject(container) ? container.id : container)
+        return id === undefined ? [] : [id]
+      },
+    },
     boundTo: (body) => (isKept(body) ? 'thread' : undefined),
     readRequest,
     writeBody,

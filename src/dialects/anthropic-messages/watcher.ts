@@ -4,6 +4,7 @@
  */
 import type { Watcher } from '../../core/dialect.ts'
 import { failure, GatewayError } from '../../core/errors.ts'
+import type { Made } from '../../core/objects.ts'
 import { type Frame, MARK, type ReplyEvent, type ReplyFacts } from '../../core/reply.ts'
 import type { JsonObject, JsonValue } from '../../core/request.ts'
 import { textBytes } from '../../wire/measure.ts'
@@ -61,6 +62,7 @@ export class MessageWatcher implements Watcher {
       case 'message_delta': {
         frame.marks |= MARK.final
         this.#report(value.usage)
+        this.#contained(objectOf(value.delta))
         const reason = stringOf(objectOf(value.delta).stop_reason)
         if (reason === undefined) return
         const isAnswer = reason === 'tool_use' && this.#answers > 0 && this.#calls === 0
@@ -82,8 +84,14 @@ export class MessageWatcher implements Watcher {
       if (isKept(this.#asked)) facts.made = [{ id, kind: 'message' }]
     }
     if (model !== undefined) facts.model = model
+    this.#contained(message)
     this.#report(message.usage)
     for (const block of listOf(message.content)) this.#block(objectOf(block), frame)
+  }
+
+  #contained(told: JsonObject): void {
+    const made = containerOf(told)
+    if (made) this.facts.made = [...(this.facts.made ?? []), made]
   }
 
   #report(raw: JsonValue | undefined): void {
@@ -108,6 +116,12 @@ export class MessageWatcher implements Watcher {
   }
 }
 
+/** Where code runs for this conversation: the next turn may name it. */
+function containerOf(told: JsonObject): Made | undefined {
+  const id = stringOf(objectOf(told.container).id)
+  return id === undefined ? undefined : { id, kind: 'container' }
+}
+
 /** In a thread the server keeps its messages, and the next request names the last. */
 export const isKept = (asked: JsonObject | undefined): boolean => isObject(asked?.thread)
 
@@ -117,7 +131,9 @@ export function factsOf(body: JsonValue, asked?: JsonObject): ReplyFacts {
   try {
     for (const event of new MessageReader().body(body)) note(event, facts)
     facts.complete = true
-    if (facts.id !== undefined && isKept(asked)) facts.made = [{ id: facts.id, kind: 'message' }]
+    const container = containerOf(objectOf(body))
+    const message = facts.id !== undefined && isKept(asked) ? [{ id: facts.id, kind: 'message' }] : []
+    if (container || message.length > 0) facts.made = [...message, ...(container ? [container] : [])]
   } catch (error) {
     if (!(error instanceof GatewayError)) throw error
     facts.error = error

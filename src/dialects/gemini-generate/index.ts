@@ -8,6 +8,7 @@ import type { JsonObject } from '../../core/request.ts'
 import { readError, writeError } from './errors.ts'
 import { readRequest } from './read-request.ts'
 import { ReplyReader } from './reader.ts'
+import { namesIn } from './references.ts'
 import { camelKeys, ID, numberOf, objectOf } from './vocabulary.ts'
 import { factsOf, GeminiWatcher } from './watcher.ts'
 import { writeRequest } from './write-request.ts'
@@ -45,6 +46,7 @@ export default defineDialect({
         maxOutputTokens: tokens,
       },
     }),
+    references: { fields: [], further: namesIn },
     readRequest,
     writeBody,
     streamWriter,
@@ -54,6 +56,7 @@ export default defineDialect({
   },
   upstream: {
     framing: 'sse',
+    namesIn,
     writeRequest,
     readBody(body, asked) {
       const reader = new ReplyReader(asked)

@@ -4,6 +4,7 @@
  */
 import { type Dialect, defineDialect, type FieldType } from '../../core/dialect.ts'
 import { badRequest } from '../../core/errors.ts'
+import type { References } from '../../core/references.ts'
 import type { Endpoints } from '../../core/relay.ts'
 import type { ReplyEvent, ReplyFacts } from '../../core/reply.ts'
 import type { JsonObject, JsonValue, RelayOperation } from '../../core/request.ts'
@@ -25,7 +26,7 @@ export interface Family {
   usageOf?(body: JsonObject): Usage | undefined
   /** The types of the events with which its streams end; absent: whenever the bytes do. */
   readonly last?: RegExp
-  readonly references?: readonly string[]
+  readonly references?: References
   readonly seals?: Seals
   /** The seals in an answer. */
   sealsIn?(body: JsonObject): readonly string[]

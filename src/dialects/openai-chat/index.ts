@@ -43,7 +43,10 @@ export default defineDialect({
     },
     streamType: 'text/event-stream',
     requestIdHeader: 'x-request-id',
-    references: ['file_id'],
+    references: {
+      fields: ['file_id'],
+      outside: ['metadata', 'parameters', 'schema', 'annotations'],
+    },
     outputLimit: ({ max_completion_tokens, max_tokens }) =>
       typeof max_completion_tokens === 'number'
         ? max_completion_tokens

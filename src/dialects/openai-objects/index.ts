@@ -2,7 +2,7 @@
  * What OpenAI's API keeps: files, batches, fine-tuning, vector stores, conversations and their like. Relayed, and each
  * object is its maker's alone; the table says where they stand.
  */
-import type { Batches, Deed, Endpoints, Listing, Method } from '../../core/relay.ts'
+import type { Deed, Endpoints, Jobs, Listing, Method } from '../../core/relay.ts'
 import { relayOnly } from '../native/index.ts'
 import { objectOf, usageOf, wordOf } from '../openai-chat/index.ts'
 import { REFERENCES, ROOTS, type Root, STATELESS } from './table.ts'
@@ -38,8 +38,9 @@ function unescaped(segment: string): string | undefined {
 const OVER = new Set(['completed', 'expired', 'cancelled', 'failed'])
 
 /** Newer batches say what they used; of others the results are read. */
-const batches: Batches = {
+const batches: Jobs = {
   kind: 'batch',
+  discounted: true,
   path: (id) => `/batches/${encodeURIComponent(id)}`,
   read(body) {
     const usage = usageOf(body.usage)
@@ -59,8 +60,25 @@ const batches: Batches = {
   },
 }
 
+/** An answer that is made in the background. */
+const responses: Jobs = {
+  kind: 'response',
+  path: (id) => `/responses/${encodeURIComponent(id)}`,
+  read(body) {
+    const usage = usageOf(body.usage)
+    const model = wordOf(body.model)
+    return {
+      over: !RUNNING.has(wordOf(body.status) ?? ''),
+      ...(usage ? { usage } : {}),
+      ...(model === undefined ? {} : { model }),
+      results: [],
+    }
+  },
+}
+const RUNNING = new Set(['queued', 'in_progress'])
+
 export const endpoints: Endpoints = {
-  batches,
+  jobs: [batches, responses],
   under: '',
   roots: [...ROOTS.map(({ path }) => path), ...STATELESS],
   deed(method, path) {
@@ -74,6 +92,6 @@ export default relayOnly({
   id: 'openai-objects',
   operation: 'objects',
   endpoints,
-  references: REFERENCES,
+  references: { fields: REFERENCES, outside: ['metadata', 'schema', 'parameters', 'annotations'] },
   hasErrors: true,
 })

@@ -14,7 +14,7 @@ export interface Root {
   readonly unlisted?: true
   /** Fields of answers with ids of further objects, and their kinds. */
   readonly yields?: Readonly<Record<string, string>>
-  /** A batch: booked when it is over. */
+  /** Work that goes on after the call: booked when it is over. */
   readonly settles?: true
   /** A call that makes one runs a model, which costs. */
   readonly paid?: true
@@ -31,9 +31,16 @@ export const ROOTS: readonly Root[] = [
   },
   { path: '/models', kind: 'model', unmade: true, unlisted: true },
   { path: '/vector_stores', kind: 'vector-store' },
-  { path: '/conversations', kind: 'conversation', unlisted: true },
+  { path: '/conversations', kind: 'conversation', unlisted: true, yields: { 'data.id': 'item' } },
   { path: '/containers', kind: 'container' },
-  { path: '/responses', kind: 'response', unmade: true, unlisted: true },
+  {
+    path: '/responses',
+    kind: 'response',
+    unmade: true,
+    unlisted: true,
+    settles: true,
+    yields: { 'output.id': 'item', 'output.container_id': 'container', 'data.id': 'item' },
+  },
   { path: '/chat/completions', kind: 'chat-completion', unmade: true },
   { path: '/evals', kind: 'eval' },
   { path: '/assistants', kind: 'assistant' },

@@ -7,6 +7,7 @@ import { NEUTRAL, readError, writeError } from '../openai-chat/index.ts'
 import { failStream } from './errors.ts'
 import { outputLimit } from './parameters.ts'
 import { ResponseReader } from './reader.ts'
+import { references } from './references.ts'
 import { boundTo, readRequest, writeRequest } from './request.ts'
 import { seals } from './seals.ts'
 import { ID } from './vocabulary.ts'
@@ -43,7 +44,7 @@ export default defineDialect({
     requestIdHeader: 'x-request-id',
     outputLimit,
     limitOutput: (_, tokens) => ({ max_output_tokens: tokens }),
-    references: ['previous_response_id', 'conversation', 'file_id', 'vector_store_ids', 'container'],
+    references,
     boundTo,
     readRequest,
     writeBody,
@@ -64,4 +65,5 @@ export default defineDialect({
   },
 })
 
+export { references } from './references.ts'
 export { seals, sealsIn } from './seals.ts'

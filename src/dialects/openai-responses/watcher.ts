@@ -7,10 +7,12 @@ import { failure, GatewayError } from '../../core/errors.ts'
 import { type Frame, MARK, type ReplyFacts } from '../../core/reply.ts'
 import type { JsonObject, JsonValue } from '../../core/request.ts'
 import { sealsMade } from '../../core/seals.ts'
+import { NO_USAGE } from '../../core/usage.ts'
 import { endsWhole, isComment, sseData } from '../../wire/sse.ts'
 import { isObject, listOf, objectOf, wordOf } from '../openai-chat/index.ts'
 import { bornInside } from './errors.ts'
 import { finishOf } from './reader.ts'
+import { madeIn } from './references.ts'
 import { sealsIn } from './seals.ts'
 import { usageOf } from './usage.ts'
 
@@ -23,6 +25,7 @@ const TEXT = Buffer.from('"delta":"')
 export class ResponseWatcher implements Watcher {
   readonly facts: ReplyFacts = { textBytes: 0, complete: false }
   #calls = 0
+  #isKept = false
 
   look(frame: Frame): void {
     const { bytes } = frame
@@ -58,7 +61,8 @@ export class ResponseWatcher implements Watcher {
       const model = wordOf(response.model)
       if (id !== undefined && facts.id === undefined) {
         facts.id = id
-        if (response.store !== false) facts.made = [{ id, kind: 'response' }]
+        this.#isKept = response.store !== false
+        if (this.#isKept) facts.made = [{ id, kind: 'response' }]
       }
       if (model !== undefined) facts.model = model
       if (!ENDED.test(type)) return
@@ -71,7 +75,8 @@ export class ResponseWatcher implements Watcher {
     }
     const kind = objectOf(value.item).type
     if (type === 'response.output_item.done') {
-      const made = sealsMade(sealsIn([value.item as JsonValue]))
+      const item = value.item as JsonValue
+      const made = [...sealsMade(sealsIn([item])), ...madeIn(item, this.#isKept)]
       if (made.length > 0) facts.made = [...(facts.made ?? []), ...made]
       return
     }
@@ -104,7 +109,10 @@ export function factsOf(body: JsonValue): ReplyFacts {
   const usage = usageOf(body)
   if (id !== undefined) {
     facts.id = id
-    if (body.store !== false) facts.made = [{ id, kind: 'response' }]
+    // What is done in the background is booked when it is over.
+    const isRunning = body.status === 'queued' || body.status === 'in_progress'
+    if (body.store !== false) facts.made = [{ id, kind: 'response', ...(isRunning ? { facts: {} } : {}) }]
+    if (isRunning) facts.usage = NO_USAGE
   }
   if (model !== undefined) facts.model = model
   if (usage) facts.usage = usage
@@ -118,8 +126,9 @@ export function factsOf(body: JsonValue): ReplyFacts {
       facts.textBytes += Buffer.byteLength(wordOf(text) ?? wordOf(refusal) ?? '')
     }
   }
-  const seals = sealsMade(sealsIn(body.output))
-  if (seals.length > 0) facts.made = [...(facts.made ?? []), ...seals]
+  const made = sealsMade(sealsIn(body.output))
+  for (const item of listOf(body.output)) made.push(...madeIn(item, body.store !== false))
+  if (made.length > 0) facts.made = [...(facts.made ?? []), ...made]
   facts.finish = finishOf(body, calls > 0)
   facts.complete = true
   return facts
