@@ -62,7 +62,7 @@ export interface RunningOptions {
   readonly extraModules?: readonly Module[]
 }
 
-const PATHS: Readonly<Record<string, string>> = { anthropic: '', gemini: '' }
+const PATHS: Readonly<Record<string, string>> = { anthropic: '', gemini: '', bedrock: '', cohere: '' }
 
 export async function runGateway(t: Pick<TestContext, 'after'>, options: RunningOptions = {}): Promise<Running> {
   const upstream = await startUpstream()

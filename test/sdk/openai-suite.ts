@@ -10,6 +10,8 @@ export const FAMILIES = [
   { family: 'OpenAI', model: 'openai/gpt-4o-mini', embedding: 'openai/text-embedding-3-small' },
   { family: 'Anthropic', model: 'anthropic/claude-sonnet-4-5', embedding: undefined },
   { family: 'Gemini', model: 'gemini/gemini-2.5-flash', embedding: 'gemini/gemini-embedding-001' },
+  { family: 'Bedrock', model: 'bedrock/amazon.nova-pro-v1:0', embedding: undefined },
+  { family: 'Cohere', model: 'cohere/command-a-03-2025', embedding: 'cohere/embed-v4.0' },
 ] as const
 
 const tools: OpenAI.ChatCompletionTool[] = [

@@ -77,7 +77,7 @@ export const anthropic: Dialect = {
 // --- checking -------------------------------------------------------------------------------------------------
 
 const FIELDS = new Set(
-  'model messages system tools tool_choice thinking output_config output_format cache_control max_tokens metadata stop_sequences stream temperature top_p top_k service_tier container context_management diagnostics mcp_servers inference_geo speed thread betas'.split(
+  'model messages system tools tool_choice thinking output_config output_format cache_control max_tokens metadata stop_sequences stream temperature top_p top_k service_tier container context_management diagnostics mcp_servers inference_geo speed betas'.split(
     ' ',
   ),
 )

@@ -1,4 +1,4 @@
-// The scripted provider: an HTTP server that speaks OpenAI, Anthropic and Gemini, says the same thing every time, and
+// The scripted provider: an HTTP server that speaks OpenAI, Anthropic, Gemini, Bedrock and Cohere, says the same thing every time, and
 // misbehaves exactly as told. It stands behind the tests, and is the command `stockyard mock`; so it uses node: modules
 // only and reads no file of its own. How to tell it what: README.md.
 
@@ -7,7 +7,9 @@ import https from 'node:https'
 import type { AddressInfo, Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { anthropic } from './anthropic.ts'
+import { bedrock } from './bedrock.ts'
 import { type Behaviour, behaviourOf, parseHeader, parseModel } from './behaviour.ts'
+import { cohere } from './cohere.ts'
 import { gemini } from './gemini.ts'
 import { type Doc, doc, str } from './json.ts'
 import { Ledger, type Row } from './ledger.ts'
@@ -194,7 +196,7 @@ export async function startUpstream(options: UpstreamOptions = {}): Promise<Upst
       const asked = route?.model ?? (str(document.model) || platform.modelOf(kept) || 'unknown')
       const named = parseModel(asked)
       row.model = named.model
-      row.stream = route?.operation === 'streamGenerateContent' || document.stream === true
+      row.stream = /[Ss]tream/.test(route?.operation ?? '') || document.stream === true
       const rule = rules.find(({ match }) => match?.(row) ?? true)
       const b = { ...standing, ...named.behaviour, ...mocked.behaviour, ...(rule ? spend(rule) : {}) }
       if (b['hang-connect']) b['hang-headers'] = true
@@ -388,6 +390,7 @@ export async function startUpstream(options: UpstreamOptions = {}): Promise<Upst
 type Route = { name: string; dialect: Dialect; operation: string; method: string; model?: string }
 
 const GENERATE = /\/models\/(.+):(generateContent|streamGenerateContent|countTokens|embedContent|batchEmbedContents)$/
+const BEDROCK = /\/model\/([^/]+)\/(converse|converse-stream|invoke|invoke-with-response-stream)$/
 const POSTS: [suffix: string, name: string, dialect: Dialect, operation: string][] = [
   ['/chat/completions', 'openai', openai, 'chat'],
   ['/completions', 'openai', openai, 'completions'],
@@ -395,6 +398,8 @@ const POSTS: [suffix: string, name: string, dialect: Dialect, operation: string]
   ['/responses', 'openai', openai, 'responses'],
   ['/messages', 'anthropic', anthropic, 'messages'],
   ['/messages/count_tokens', 'anthropic', anthropic, 'count_tokens'],
+  ['/v2/chat', 'cohere', cohere, 'chat'],
+  ['/v2/embed', 'cohere', cohere, 'embed'],
 ]
 
 /** By the end of the path: base URLs differ (`/v1`, `/openai/v1`, none), but a doubled `/v1` is a mistake to be told. */
@@ -409,6 +414,11 @@ function routeOf(path: string, headers: Record<string, string>): Route | undefin
       method: 'POST',
       model: unescaped(generate[1] as string),
     }
+  }
+  const model = BEDROCK.exec(path)
+  if (model) {
+    const [, name = '', operation = ''] = model
+    return { name: 'bedrock', dialect: bedrock, operation, method: 'POST', model: unescaped(name) }
   }
   const models = /\/models(?:\/(.+))?$/.exec(path)
   if (models) {
@@ -511,7 +521,7 @@ function single(call: Call, dialect: Dialect, status: number, data: unknown): Re
 
 function replyOf(call: Call, dialect: Dialect, row: Row): Reply {
   const { b } = call
-  const { framing, events, usage } = dialect.answer(call)
+  const { framing, contentType, events, usage } = dialect.answer(call)
   row.inputTokens = usage.input
   row.cacheReadTokens = usage.cacheRead
   row.cacheWriteTokens = usage.cacheWrite
@@ -532,7 +542,7 @@ function replyOf(call: Call, dialect: Dialect, row: Row): Reply {
       ...(framing === 'sse' ? { 'cache-control': 'no-cache' } : {}),
     },
     framing,
-    contentType: framing === 'sse' ? 'text/event-stream; charset=utf-8' : 'application/json',
+    contentType: contentType ?? (framing === 'sse' ? 'text/event-stream; charset=utf-8' : 'application/json'),
     events,
     tokenScale: usage.counted > 0 ? usage.output / usage.counted : 1,
     errorEvent: dialect.errorEvent(errorStatus, parts, call),

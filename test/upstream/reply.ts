@@ -28,7 +28,13 @@ export type Call = {
 }
 
 /** What a dialect answers with. */
-export type Answer = { framing: 'sse' | 'array' | 'body'; events: Iterable<Event>; usage: Usage }
+export type Answer = {
+  framing: 'sse' | 'array' | 'body'
+  /** Of a stream whose events are bytes already. */
+  contentType?: string
+  events: Iterable<Event>
+  usage: Usage
+}
 
 /** A request that the real provider would refuse. */
 export class Refusal extends Error {
