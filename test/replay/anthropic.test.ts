@@ -139,7 +139,10 @@ suite('recorded streams', { skip: noRecordings }, () => {
             : 0,
       )
       const opaqueBytes = streamedInput(payloads)
-      const { facts, marks } = watchStream(dialect, [bytes])
+      const { facts: all, marks } = watchStream(dialect, [bytes])
+      const { made = [], ...facts } = all
+      const container = /"container":\{"id":"([^"]+)"/.exec(payloads.join('\n'))?.[1]
+      assert.deepEqual([...new Set(made.map(({ id }) => id))], container === undefined ? [] : [container])
       // A fallback is told by a block of its own: the model that answered is another than the one that began.
       const model = name.includes('fallback') ? 'claude-opus-4-8' : start?.model
       assert.deepEqual(
