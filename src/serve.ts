@@ -32,7 +32,7 @@ import { assertReady, createMetrics, health, targetMetrics } from './http/health
 import { createIdentity, fingerprint, type Identity } from './http/identity.ts'
 import { ownKey } from './http/key.ts'
 import { models } from './http/models.ts'
-import { createServer } from './http/server.ts'
+import { createServer, type Route } from './http/server.ts'
 import { modules as moduleList } from './modules/index.ts'
 import { providers } from './providers/index.ts'
 import { type LocalStore, openStore, type UsageKey } from './store/local/index.ts'
@@ -82,6 +82,8 @@ export interface Served {
   /** Made on this start, so it is shown once. */
   readonly newAdminKey: string | undefined
   readonly adminKeyFile: string
+  /** The server's own table of what it answers. */
+  readonly routes: readonly Route[]
   /** New connections get this certificate; running ones keep theirs. Throws if it is none. */
   reloadTls(tls: { readonly cert: Buffer; readonly key: Buffer }): void
   /** Ends running exchanges after the grace, and gives everything back. */
@@ -181,7 +183,9 @@ async function start(options: ServeOptions, undo: (() => Promise<unknown>)[]): P
   )
   const running = new Underway<RunningExchange>()
   const bodyLimitBytes = options.bodyLimitBytes ?? BODY_LIMIT
+  const routes: Route[] = []
   const app = createServer({
+    routes,
     bodyLimitBytes,
     dialects,
     nextId: ids,
@@ -305,6 +309,7 @@ async function start(options: ServeOptions, undo: (() => Promise<unknown>)[]): P
     identity,
     newAdminKey: key.made,
     adminKeyFile: key.file,
+    routes,
     reloadTls: (tls) => (app.server as unknown as TlsServer).setSecureContext({ ...tls }),
     close: (graceMs = 30_000) => {
       closing ??= close(graceMs)

@@ -11,7 +11,14 @@ import { writeError } from './answer.ts'
 import { limitConnections } from './crowd.ts'
 import { dialectOf, withoutQueryKey } from './endpoints.ts'
 
+export interface Route {
+  readonly method: string
+  readonly url: string
+}
+
 export interface ServerOptions {
+  /** Where each route is noted as it is added. */
+  readonly routes: Route[]
   readonly bodyLimitBytes: number
   readonly dialects: ReadonlyMap<string, Dialect>
   readonly trustedProxies?: AddressList
@@ -60,6 +67,9 @@ export function createServer(options: ServerOptions): FastifyInstance {
   server.on('clientError', refuseRawly)
   limitConnections(server, options.maxConnections, options.tls !== undefined)
 
+  app.addHook('onRoute', ({ method, url }) => {
+    for (const each of [method].flat()) options.routes.push({ method: each, url })
+  })
   app.removeAllContentTypeParsers()
   app.addContentTypeParser('*', { parseAs: 'buffer' }, (_, body, done) => done(null, body))
 
