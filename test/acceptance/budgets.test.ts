@@ -5,6 +5,7 @@ import http from 'node:http'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { test } from 'node:test'
+import Anthropic from '@anthropic-ai/sdk'
 import OpenAI from 'openai'
 import { addBudget, as, changeBudget, whoever } from '../running/identity.ts'
 import { type Answer, type Running, type RunningOptions, runGateway, until } from '../running/index.ts'
@@ -103,7 +104,39 @@ test('A118: over budget is a 429 that says which budget, until when, and that as
   assert.equal((await dime(gateway, as('k2', { team: 'a' }))).status, 200)
 })
 
-test('A118: the official SDK, with its default retries, sends one request and throws at once', async (t) => {
+test('A118: Anthropic’s SDK, with its default retries, sends one request and throws at once, streamed and not', async (t) => {
+  const gateway = await capped(t)
+  addBudget(gateway, { scope: {}, amountUsd: '0.05', window: MONTH })
+  let sent = 0
+  const client = new Anthropic({
+    apiKey: 'unused',
+    baseURL: gateway.url,
+    fetch: (url, init) => {
+      sent++
+      return fetch(url, init)
+    },
+  })
+  for (const stream of [false, true]) {
+    sent = 0
+    const started = performance.now()
+    const ask = client.messages.create({
+      model: 'openai/dime',
+      max_tokens: 1_000,
+      stream,
+      messages: [{ role: 'user', content: 'x' }],
+    })
+    await assert.rejects(ask, (error) => {
+      assert.ok(error instanceof Anthropic.RateLimitError)
+      assert.match(error.message, /budget_exceeded/)
+      return true
+    })
+    assert.equal(sent, 1)
+    assert.ok(performance.now() - started < 5_000)
+  }
+  assert.equal(gateway.upstream.ledger.rows.length, 0)
+})
+
+test('A118: OpenAI’s SDK, with its default retries, sends one request and throws at once', async (t) => {
   const gateway = await capped(t)
   addBudget(gateway, { scope: {}, amountUsd: '0.05', window: MONTH })
   let sent = 0

@@ -140,3 +140,64 @@ test('A12: over its size the log loses its oldest bodies first; the newest, the 
   assert.equal(Number((await gateway.usage())[0]?.attempts), rounds)
   assert.equal((await gateway.chat(MODEL, 'still here')).status, 200)
 })
+
+test('A116: text and rows are kept apart, and as long as each team says: the shorter of a team, the longer of one that may', async (t) => {
+  t.mock.timers.enable({ apis: ['setInterval'] })
+  const present = Date.now
+  let ahead = 0
+  t.mock.method(Date, 'now', () => present() + ahead)
+  const gateway = await runGateway(t)
+  await gateway.admin('PUT', 'modules/keys', { mode: 'enforce' })
+  await gateway.admin('PUT', 'modules/logs', {
+    mode: 'enforce',
+    settings: { bodies: true, bodyDays: 7, metadataDays: 30 },
+    unlocked: true,
+  })
+  await gateway.admin('POST', 'organizations', { id: 'acme' })
+  const keyOf = async (team: string) => {
+    await gateway.admin('POST', 'teams', { id: team, organization: 'acme' })
+    return { authorization: `Bearer ${(await gateway.admin('POST', 'keys', { team })).key}` }
+  }
+  const callers = { usual: await keyOf('usual'), brief: await keyOf('brief'), long: await keyOf('long') }
+  await gateway.admin('PUT', 'overrides/team:brief', {
+    modules: { logs: { settings: { bodyDays: 1, metadataDays: 3 } } },
+  })
+  await gateway.admin('PUT', 'overrides/team:long', {
+    modules: { logs: { settings: { bodyDays: 20, metadataDays: 60 } } },
+  })
+  const effective = await gateway.admin('GET', 'effective?team=brief')
+  assert.deepEqual(effective.modules.logs.settings.bodyDays, { value: 1, source: 'team:brief' })
+  const ids: Record<string, string> = {}
+  for (const [team, headers] of Object.entries(callers)) {
+    const answer = await gateway.chat('gpt-4o-mini', `of ${team}`, {}, headers)
+    ids[team] = String(answer.headers['x-stockyard-request-id'])
+  }
+  /** What is left of each: its row, and its text. */
+  const left = async () => {
+    const out: Record<string, string> = {}
+    for (const [team, id] of Object.entries(ids)) {
+      const { status, json } = await exchange(`${gateway.url}/api/logs/${id}`, 'GET', undefined, {
+        authorization: `Bearer ${gateway.adminKey}`,
+      })
+      out[team] = status === 404 ? 'nothing' : json.request === undefined ? 'row' : 'row and text'
+    }
+    return out
+  }
+  await until(async () => Object.values(await left()).every((what) => what === 'row and text'), 'all is logged', 10_000)
+  const after = async (days: number, expected: Record<string, string>) => {
+    ahead = days * 86_400_000
+    t.mock.timers.tick(61_000)
+    await until(
+      async () => JSON.stringify(await left()) === JSON.stringify(expected),
+      `after ${days} days it is ${JSON.stringify(expected)}`,
+      10_000,
+    )
+  }
+  const [both, row, nothing] = ['row and text', 'row', 'nothing'] as [string, string, string]
+  await after(2, { usual: both, brief: row, long: both })
+  await after(4, { usual: both, brief: nothing, long: both })
+  await after(8, { usual: row, brief: nothing, long: both })
+  await after(31, { usual: nothing, brief: nothing, long: row })
+  await gateway.admin('DELETE', 'overrides/team:long')
+  await after(32, { usual: nothing, brief: nothing, long: nothing })
+})

@@ -69,8 +69,10 @@ test('a lower place may only be stricter, until the one above unlocks the module
   await refused('team:ml', { mode: 'observe' }, /looser than|cannot only observe/)
   const identity = await put(gateway, 'overrides/team:ml', { modules: { keys: { mode: 'off' } } })
   assert.match(identity.text, /the same for everybody/)
-  const retention = await put(gateway, 'overrides/team:ml', { modules: { logs: { settings: { bodyDays: 1 } } } })
-  assert.match(retention.text, /the same for everybody/)
+  const retention = await put(gateway, 'overrides/team:ml', { modules: { logs: { settings: { bodyDays: 8 } } } })
+  assert.match(retention.text, /may only become stricter/)
+  const size = { logs: { settings: { maxFileBytes: 2_000_000 } } }
+  assert.match((await put(gateway, 'overrides/team:ml', { modules: size })).text, /the same for everybody/)
   await gateway.admin('PUT', 'overrides/organization:acme', { modules: { cache: { settings: { ttlSeconds: 60 } } } })
   await refused('team:ml', { settings: { ttlSeconds: 61 } }, /may only become stricter/)
   await refused(`key:${ml.id}`, { settings: { ttlSeconds: 300 } }, /may only become stricter/)

@@ -8,9 +8,11 @@ import { defineModule, type Host } from '../../core/module.ts'
 import { formatDollars } from '../../core/money.ts'
 import type { JsonObject, JsonValue } from '../../core/request.ts'
 import { writtenScopes } from '../../core/scopes.ts'
+import { parseStrict } from '../../core/settings.ts'
 import type { JournalRow } from '../../core/store.ts'
 import { inputTokens, outputTokens } from '../../core/usage.ts'
 import { admin } from './admin.ts'
+import { forgetOld } from './retention.ts'
 import { tables } from './tables.ts'
 
 const settings = Type.Object(
@@ -21,8 +23,8 @@ const settings = Type.Object(
       description: 'Keep what was asked and answered, not only that it was.',
     }),
     maxBodyBytes: Type.Integer({ default: 262_144, minimum: 256, maximum: 16_777_216, stricter: 'lower' }),
-    metadataDays: Type.Integer({ instance: true, default: 90, minimum: 1, maximum: 3_650 }),
-    bodyDays: Type.Integer({ instance: true, default: 7, minimum: 1, maximum: 3_650 }),
+    metadataDays: Type.Integer({ stricter: 'lower', default: 90, minimum: 1, maximum: 3_650 }),
+    bodyDays: Type.Integer({ stricter: 'lower', default: 7, minimum: 1, maximum: 3_650 }),
     maxFileBytes: Type.Integer({
       instance: true,
       default: 2_147_483_648,
@@ -34,7 +36,6 @@ const settings = Type.Object(
 )
 type Settings = Static<typeof settings>
 
-const DAY_MS = 86_400_000
 const TIDY_MS = 60_000
 
 export default defineModule({
@@ -171,23 +172,21 @@ const bodyOf = (x: Exchange, most: number): JournalRow => [
   // Where a module hid something, what it made of the request is all that may be kept.
   (x.transformed ? Buffer.from(JSON.stringify(x.transformed)) : x.body).subarray(0, most).toString('utf8'),
   Buffer.concat(x.replyBody).toString('utf8'),
+  x.principal?.id ?? 'unknown',
+  x.principal?.organization ?? null,
+  x.principal?.team ?? null,
 ]
 
 /** Deletes what is too old, then, while the file is too large, the oldest bodies and only then the oldest rows. */
 async function tidy(host: Host, chosen: Settings): Promise<void> {
-  const now = host.now()
-  await untilNothing(() => host.tables.run('forgetBodies', { before: now - chosen.bodyDays * DAY_MS }))
-  await untilNothing(() => host.tables.run('forgetExchanges', { before: now - chosen.metadataDays * DAY_MS }))
+  // By what is chosen for each place, whichever place's instance of the module this is.
+  await forgetOld(host, parseStrict(settings, {}))
   for (const forget of ['forgetOldestBodies', 'forgetOldestExchanges']) {
     while ((await size(host)) > chosen.maxFileBytes) {
       if ((await host.tables.run(forget)).changes === 0) break
     }
   }
   await host.tables.run('shrink')
-}
-
-async function untilNothing(step: () => Promise<{ readonly changes: number }>): Promise<void> {
-  while ((await step()).changes > 0);
 }
 
 async function size(host: Host): Promise<number> {

@@ -1,6 +1,16 @@
 /** The log's own file: one row per exchange, and the bodies apart, so that they can go sooner (A12). */
 import type { TablesDefinition } from '../../core/store.ts'
 
+/** Old rows of one place, but not those of a narrower place that has a rule of its own. */
+const OF_PLACE = `at >= :from AND at < :before
+  AND (:organization IS NULL OR organization = :organization)
+  AND (:team IS NULL OR team = :team)
+  AND (:key IS NULL OR principal = :key)
+  AND (principal IS NULL OR NOT EXISTS (SELECT 1 FROM json_each(:keys) AS k WHERE k.value = principal))
+  AND (team IS NULL OR NOT EXISTS (SELECT 1 FROM json_each(:teams) AS t WHERE t.value = team))
+  AND (organization IS NULL OR NOT EXISTS (SELECT 1 FROM json_each(:organizations) AS o WHERE o.value = organization))
+  ORDER BY at`
+
 export const tables: TablesDefinition = {
   file: 'logs',
   migrations: [
@@ -24,6 +34,13 @@ export const tables: TablesDefinition = {
      ALTER TABLE exchanges ADD COLUMN team TEXT;
      ALTER TABLE exchanges ADD COLUMN user TEXT;
      ALTER TABLE exchanges ADD COLUMN end_user TEXT;`,
+    // Whose a text is, so that it can go when its team wants it to.
+    `ALTER TABLE bodies ADD COLUMN principal TEXT;
+     ALTER TABLE bodies ADD COLUMN organization TEXT;
+     ALTER TABLE bodies ADD COLUMN team TEXT;
+     UPDATE bodies SET (principal, organization, team) = (
+       SELECT e.principal, e.organization, e.team FROM exchanges AS e WHERE e.request_id = bodies.request_id
+     );`,
   ],
   statements: {
     add: `INSERT INTO exchanges (request_id, at, revision, operation, dialect, path, stream, principal, peer, model,
@@ -31,7 +48,8 @@ export const tables: TablesDefinition = {
         usage_source, cost_nanos, unpriced, total_ms, first_content_ms, overhead_ms, detail, organization,
         team, user, end_user)
       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-    addBody: 'INSERT INTO bodies (request_id, at, request, reply) VALUES (?, ?, ?, ?)',
+    addBody: `INSERT INTO bodies (request_id, at, request, reply, principal, organization, team)
+      VALUES (?, ?, ?, ?, ?, ?, ?)`,
     // Optional filters are bound, never spliced in: an absent one is NULL and lets everything pass.
     list: `SELECT * FROM exchanges WHERE at BETWEEN coalesce(:since, 0) AND coalesce(:until, 9e15)
         AND (:before IS NULL OR id < :before)
@@ -51,9 +69,8 @@ export const tables: TablesDefinition = {
     emptyLog: 'PRAGMA wal_checkpoint(TRUNCATE)',
     eraseBodies: `DELETE FROM bodies WHERE request_id IN (SELECT request_id FROM exchanges
         WHERE (:exchange IS NULL OR request_id = :exchange) AND (:principal IS NULL OR principal = :principal))`,
-    forgetExchanges:
-      'DELETE FROM exchanges WHERE id IN (SELECT id FROM exchanges WHERE at < :before ORDER BY at LIMIT 5000)',
-    forgetBodies: 'DELETE FROM bodies WHERE id IN (SELECT id FROM bodies WHERE at < :before ORDER BY at LIMIT 1000)',
+    forgetExchanges: `DELETE FROM exchanges WHERE id IN (SELECT id FROM exchanges WHERE ${OF_PLACE} LIMIT 5000)`,
+    forgetBodies: `DELETE FROM bodies WHERE id IN (SELECT id FROM bodies WHERE ${OF_PLACE} LIMIT 1000)`,
     forgetOldestBodies: 'DELETE FROM bodies WHERE id IN (SELECT id FROM bodies ORDER BY id LIMIT 500)',
     forgetOldestExchanges: 'DELETE FROM exchanges WHERE id IN (SELECT id FROM exchanges ORDER BY id LIMIT 2000)',
     size: 'SELECT (page_count - freelist_count) * page_size AS bytes FROM pragma_page_count, pragma_page_size, pragma_freelist_count',
