@@ -127,7 +127,7 @@ test('A118: Anthropic’s SDK, with its default retries, sends one request and t
     })
     await assert.rejects(ask, (error) => {
       assert.ok(error instanceof Anthropic.RateLimitError)
-      assert.match(error.message, /budget_exceeded/)
+      assert.match(error.message, /Budget exceeded: 0\.05 USD per month/)
       return true
     })
     assert.equal(sent, 1)

@@ -1,16 +1,6 @@
 /** The log's own file: one row per exchange, and the bodies apart, so that they can go sooner (A12). */
 import type { TablesDefinition } from '../../core/store.ts'
 
-/** Old rows of one place, but not those of a narrower place that has a rule of its own. */
-const OF_PLACE = `at >= :from AND at < :before
-  AND (:organization IS NULL OR organization = :organization)
-  AND (:team IS NULL OR team = :team)
-  AND (:key IS NULL OR principal = :key)
-  AND (principal IS NULL OR NOT EXISTS (SELECT 1 FROM json_each(:keys) AS k WHERE k.value = principal))
-  AND (team IS NULL OR NOT EXISTS (SELECT 1 FROM json_each(:teams) AS t WHERE t.value = team))
-  AND (organization IS NULL OR NOT EXISTS (SELECT 1 FROM json_each(:organizations) AS o WHERE o.value = organization))
-  ORDER BY at`
-
 export const tables: TablesDefinition = {
   file: 'logs',
   migrations: [
@@ -69,8 +59,23 @@ export const tables: TablesDefinition = {
     emptyLog: 'PRAGMA wal_checkpoint(TRUNCATE)',
     eraseBodies: `DELETE FROM bodies WHERE request_id IN (SELECT request_id FROM exchanges
         WHERE (:exchange IS NULL OR request_id = :exchange) AND (:principal IS NULL OR principal = :principal))`,
-    forgetExchanges: `DELETE FROM exchanges WHERE id IN (SELECT id FROM exchanges WHERE ${OF_PLACE} LIMIT 5000)`,
-    forgetBodies: `DELETE FROM bodies WHERE id IN (SELECT id FROM bodies WHERE ${OF_PLACE} LIMIT 1000)`,
+    // Old rows of one place, but not those of a narrower place that has a rule of its own.
+    forgetExchanges: `DELETE FROM exchanges WHERE id IN (SELECT id FROM exchanges WHERE at >= :from AND at < :before
+        AND (:organization IS NULL OR organization = :organization)
+        AND (:team IS NULL OR team = :team)
+        AND (:key IS NULL OR principal = :key)
+        AND (principal IS NULL OR NOT EXISTS (SELECT 1 FROM json_each(:keys) AS k WHERE k.value = principal))
+        AND (team IS NULL OR NOT EXISTS (SELECT 1 FROM json_each(:teams) AS t WHERE t.value = team))
+        AND (organization IS NULL OR NOT EXISTS (SELECT 1 FROM json_each(:organizations) AS o WHERE o.value = organization))
+        ORDER BY at LIMIT 5000)`,
+    forgetBodies: `DELETE FROM bodies WHERE id IN (SELECT id FROM bodies WHERE at >= :from AND at < :before
+        AND (:organization IS NULL OR organization = :organization)
+        AND (:team IS NULL OR team = :team)
+        AND (:key IS NULL OR principal = :key)
+        AND (principal IS NULL OR NOT EXISTS (SELECT 1 FROM json_each(:keys) AS k WHERE k.value = principal))
+        AND (team IS NULL OR NOT EXISTS (SELECT 1 FROM json_each(:teams) AS t WHERE t.value = team))
+        AND (organization IS NULL OR NOT EXISTS (SELECT 1 FROM json_each(:organizations) AS o WHERE o.value = organization))
+        ORDER BY at LIMIT 1000)`,
     forgetOldestBodies: 'DELETE FROM bodies WHERE id IN (SELECT id FROM bodies ORDER BY id LIMIT 500)',
     forgetOldestExchanges: 'DELETE FROM exchanges WHERE id IN (SELECT id FROM exchanges ORDER BY id LIMIT 2000)',
     size: 'SELECT (page_count - freelist_count) * page_size AS bytes FROM pragma_page_count, pragma_page_size, pragma_freelist_count',
