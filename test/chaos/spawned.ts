@@ -38,6 +38,8 @@ export interface SpawnOptions {
   readonly environment?: Readonly<Record<string, string>>
   /** Runs as this user, so that modes of files hold for it; only root can. */
   readonly uid?: number
+  /** Instead of the product's own: a file that takes the same flags and says where it listens. */
+  readonly program?: string
 }
 
 const UNDO = new WeakMap<TestContext, (() => unknown)[]>()
@@ -67,7 +69,7 @@ export async function upstreamFor(t: TestContext): Promise<Upstream> {
 
 /** Starts it, and ends with its exit: resolves to its output and code. For starts that are to fail. */
 export function launch(t: TestContext, options: SpawnOptions) {
-  const args = [MAIN, 'serve', '--port', '0', '--data-dir', options.dataDir]
+  const args = [options.program ?? MAIN, 'serve', '--port', '0', '--data-dir', options.dataDir]
   const child = spawn(process.execPath, args, {
     stdio: ['ignore', 'pipe', 'pipe'],
     ...(options.uid === undefined ? {} : { uid: options.uid, gid: options.uid }),
