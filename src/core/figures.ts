@@ -11,6 +11,8 @@ export interface Applied<Figure> {
   readonly figure: Figure
   /** Unique among the counters of all figures of this kind. */
   readonly name: string
+  /** The same object for each request of the caller, until the directory changes: worth remembering things by. */
+  readonly lasting: boolean
 }
 
 interface Compiled<Figure> {
@@ -78,7 +80,7 @@ export class Figures<K extends FigureKind, Figure extends Rows[K] = Rows[K]> {
       for (const figure of this.#at(anchor)) {
         if (figure.scope.upstream !== undefined) sent.push(figure)
         else if (varies(figure.scope)) varying.push(figure)
-        else collect(fixed, figure, x)
+        else collect(fixed, figure, x, undefined, true)
       }
     }
     const compiled = { epoch, fixed, varying, sent }
@@ -97,9 +99,10 @@ function collect<Figure extends { readonly id: string; readonly scope: Selector 
   figure: Figure,
   x: Exchange,
   upstream?: string,
+  lasting = false,
 ): void {
   for (const counter of countersOf(figure.scope, scopesOf(x), upstream))
-    all.push({ figure, name: `${figure.id} ${counter}` })
+    all.push({ figure, name: `${figure.id} ${counter}`, lasting })
 }
 
 /** What a counter's name says it is about, to ask the ledger for its past. */

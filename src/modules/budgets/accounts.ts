@@ -1,21 +1,35 @@
 /** All accounts that are in use, and which of them a ledger row belongs to. */
-import { type Budget, DIMENSIONS, type Selector } from '../../core/directory.ts'
+import { type Budget, DIMENSIONS, type Dimension, type Selector } from '../../core/directory.ts'
 import type { Applied } from '../../core/figures.ts'
 import type { Host } from '../../core/module.ts'
+import type { NanoUsd } from '../../core/money.ts'
 import { countersOf, type Scopes } from '../../core/scopes.ts'
-import type { LedgerRow } from '../../core/store.ts'
+import type { LedgerRow, LedgerScope } from '../../core/store.ts'
 import { Account } from './account.ts'
 
 /** One that is not in use can go: the ledger knows what was in it. */
 const MOST_ACCOUNTS = 100_000
+const MOST_CALLERS = 20_000
+const OF_A_CALLER: readonly Dimension[] = ['organization', 'team', 'user', 'key']
+
+interface CallersCounters {
+  readonly organization: string | undefined
+  readonly team: string | undefined
+  readonly user: string | undefined
+  readonly counters: readonly string[]
+}
+const scopesIn = (row: LedgerScope): Scopes => ({ ...row, key: row.principal, tags: row.tags ?? [] })
 
 export class Accounts {
   readonly #host: Host
   readonly #byName = new Map<string, Account>()
   /** Counter → its accounts, one for each budget that has it. */
   readonly #byCounter = new Map<string, Account[]>()
-  /** Which dimensions budgets in use name together, as selectors of every value. */
-  readonly #shapes = new Map<string, Selector>()
+  /** Which dimensions budgets in use name together, as selectors of every value: those of a caller, and all others. */
+  readonly #callerShapes = new Map<string, Selector>()
+  readonly #callShapes = new Map<string, Selector>()
+  /** The counters that rows of a caller fall into, whatever is called. */
+  readonly #callers = new Map<string, CallersCounters>()
   readonly #found = new WeakMap<Applied<Budget>, Account>()
   /** How many started modules use these accounts: more than one only while settings change. */
   #users = 0
@@ -64,7 +78,7 @@ export class Accounts {
   }
 
   of(applied: Applied<Budget>): Account {
-    const found = this.#found.get(applied)
+    const found = applied.lasting ? this.#found.get(applied) : undefined
     if (found && !found.gone) return found
     let account = this.#byName.get(applied.name)
     if (!account) {
@@ -74,9 +88,13 @@ export class Accounts {
       const counter = account.counter
       this.#byCounter.set(counter, [...(this.#byCounter.get(counter) ?? []), account])
       const shape = DIMENSIONS.filter((dimension) => applied.figure.scope[dimension] !== undefined)
-      this.#shapes.set(shape.join(), Object.fromEntries(shape.map((dimension) => [dimension, '*'])))
+      const shapes = shape.every((dimension) => OF_A_CALLER.includes(dimension)) ? this.#callerShapes : this.#callShapes
+      if (!shapes.has(shape.join())) {
+        shapes.set(shape.join(), Object.fromEntries(shape.map((dimension) => [dimension, '*'])))
+        this.#callers.clear()
+      }
     }
-    this.#found.set(applied, account)
+    if (applied.lasting) this.#found.set(applied, account)
     return account
   }
 
@@ -84,16 +102,35 @@ export class Accounts {
     if (this.#byName.size === 0) return
     for (const row of rows) {
       if ((row.kind !== 'closed' && row.kind !== 'adjustment') || row.cost === 0n) continue
-      const scopes: Scopes = { ...row, key: row.principal, tags: row.tags ?? [] }
-      for (const shape of this.#shapes.values()) {
-        for (const counter of countersOf(shape, scopes, row.upstream)) {
-          for (const account of this.#byCounter.get(counter) ?? []) {
-            account.booked(row.at, row.cost)
-            this.#onSpent(account)
-          }
-        }
+      for (const counter of this.#countersOf(row)) this.#book(counter, row.at, row.cost)
+      if (this.#callShapes.size === 0) continue
+      const scopes = scopesIn(row)
+      for (const shape of this.#callShapes.values()) {
+        for (const counter of countersOf(shape, scopes, row.upstream)) this.#book(counter, row.at, row.cost)
       }
     }
+  }
+
+  #book(counter: string, at: number, cost: NanoUsd): void {
+    const accounts = this.#byCounter.get(counter)
+    if (!accounts) return
+    for (const account of accounts) {
+      account.booked(at, cost)
+      this.#onSpent(account)
+    }
+  }
+
+  /** Put together once for each caller; one that moved elsewhere has other counters. */
+  #countersOf(row: LedgerScope): readonly string[] {
+    const known = this.#callers.get(row.principal)
+    const { organization, team, user } = row
+    if (known && known.organization === organization && known.team === team && known.user === user)
+      return known.counters
+    const scopes = scopesIn(row)
+    const counters = [...this.#callerShapes.values()].flatMap((shape) => countersOf(shape, scopes))
+    if (this.#callers.size >= MOST_CALLERS) this.#callers.clear()
+    this.#callers.set(row.principal, { organization, team, user, counters })
+    return counters
   }
 
   /** The oldest that hold nothing. */

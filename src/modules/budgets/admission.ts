@@ -29,13 +29,15 @@ interface Offer {
   readonly own: readonly Account[]
 }
 
-/** What an admitted exchange holds. */
-interface Claim {
-  readonly accounts: readonly { readonly account: Account; amount: bigint }[]
+/** What an admitted exchange holds: the same amount of every shared account, and of upstreams' own what they may cost. */
+interface Claim extends Hold {
+  readonly shared: readonly Account[]
+  readonly own: readonly { readonly account: Account; amount: bigint }[]
   amount: bigint
   /** How many output tokens the hold pays for; found out when a stream is metered. */
   paidTokens: number | undefined
 }
+const NONE: readonly never[] = []
 
 /** A hold that is too small grows by at least this share, so that it is not asked about with every event. */
 const GROWTH = 4n
@@ -56,6 +58,10 @@ export function createAdmission({ host, chosen, accounts, expectations }: Admiss
     }
     if (common.length === 0 && !own) return undefined
     const now = host.now()
+    if (!own) {
+      const claim = plainly(x, common, targets, now)
+      if (claim) return claim
+    }
     const waiting: Promise<void>[] = []
     const accountOf = (applied: Applied<Budget>): Account => {
       const account = accounts.of(applied)
@@ -73,6 +79,29 @@ export function createAdmission({ host, chosen, accounts, expectations }: Admiss
     )
     if (waiting.length === 0) return decide(x, shared, offers, now)
     return Promise.all(waiting).then(() => decide(x, shared, offers, host.now()))
+  }
+
+  /** The usual way: every account is known and has room, and no upstream has one of its own. Undefined: look closer. */
+  function plainly(
+    x: Exchange,
+    common: readonly Applied<Budget>[],
+    targets: readonly Target[],
+    now: number,
+  ): Claim | undefined {
+    let dearest = 0n
+    for (const target of targets) {
+      const cost = costOf(x, target, now)
+      if (cost === undefined) return undefined
+      if (cost > dearest) dearest = cost
+    }
+    const shared: Account[] = []
+    for (const applied of common) {
+      const account = accounts.of(applied)
+      if (account.ready(applied.figure, now)) return undefined
+      if (isHard(account) && room(account, now) < dearest) return undefined
+      shared.push(account)
+    }
+    return take(x, shared, NONE, dearest)
   }
 
   function costOf(x: Exchange, target: Target, now: number): bigint | undefined {
@@ -174,24 +203,29 @@ export function createAdmission({ host, chosen, accounts, expectations }: Admiss
     return 0n
   }
 
-  function take(x: Exchange, shared: readonly Account[], offers: readonly Offer[], amount: bigint): Hold {
-    const held: { account: Account; amount: bigint }[] = shared.map((account) => ({ account, amount }))
-    for (const { own, cost } of offers) for (const account of own) held.push({ account, amount: cost ?? 0n })
-    for (const { account, amount } of held) account.held += amount
-    const claim: Claim = { accounts: held, amount, paidTokens: undefined }
-    claims.set(x, claim)
-    const giveBack = (): void => {
-      for (const { account, amount } of claim.accounts) account.held -= amount
-      claims.delete(x)
-    }
-    return {
+  function take(x: Exchange, shared: readonly Account[], offers: readonly Offer[], amount: bigint): Claim {
+    const own = offers.flatMap(({ own, cost }) => own.map((account) => ({ account, amount: cost ?? 0n })))
+    for (const account of shared) account.held += amount
+    for (const { account, amount } of own) account.held += amount
+    const claim: Claim = {
+      shared,
+      own,
+      amount,
+      paidTokens: undefined,
       // What it cost is in the accounts already: the ledger told them before this.
-      settle: (_, usage) => {
-        giveBack()
+      settle(_, usage) {
+        this.release()
         if (usage.source === 'provider') expectations.learn(x.model, outputTokens(usage))
       },
-      release: giveBack,
+      release() {
+        for (const account of this.shared) account.held -= this.amount
+        for (const { account, amount } of this.own) account.held -= amount
+        if (x.stream) claims.delete(x)
+      },
     }
+    // Only a stream can be ended, so only streams are metered.
+    if (x.stream) claims.set(x, claim)
+    return claim
   }
 
   /** A stream that has outgrown its hold. An answer that is not streamed has been paid for when it is seen. */
@@ -206,9 +240,11 @@ export function createAdmission({ host, chosen, accounts, expectations }: Admiss
     const now = host.now()
     const needed = costAtMost(x, target, startedAt, estimatedOutputTokens) ?? 0n
     const more = (needed > claim.amount ? needed - claim.amount : 0n) + claim.amount / GROWTH
-    const short = claim.accounts.find(({ account }) => isHard(account) && room(account, now) < more)
-    if (short) refuse(short.account, needed, now)
-    for (const each of claim.accounts) {
+    const lacks = (account: Account): boolean => isHard(account) && room(account, now) < more
+    const short = claim.shared.find(lacks) ?? claim.own.find(({ account }) => lacks(account))?.account
+    if (short) refuse(short, needed, now)
+    for (const account of claim.shared) account.held += more
+    for (const each of claim.own) {
       each.account.held += more
       each.amount += more
     }

@@ -4,7 +4,7 @@
  * before the limit was there does not count.
  */
 import type { Limit } from '../../core/directory.ts'
-import { whereOf } from '../../core/figures.ts'
+import { type Applied, whereOf } from '../../core/figures.ts'
 import type { Host, Scarce } from '../../core/module.ts'
 import type { Sums } from '../../core/store.ts'
 import type { Usage } from '../../core/usage.ts'
@@ -18,6 +18,8 @@ export interface Counter extends Scarce {
   running: number
   /** The ledger is being asked. */
   loading: Promise<void> | undefined
+  /** Not among the counters any more: what is counted here is counted for nobody. */
+  gone: boolean
 }
 
 /** What a limit counts of some usage. */
@@ -29,6 +31,8 @@ const MOST_COUNTERS = 100_000
 export class Counters {
   readonly #host: Host
   readonly #counters = new Map<string, Counter>()
+  /** What is applied to a caller is the same object until the directory changes: no name is put together on its way. */
+  readonly #found = new WeakMap<Applied<Limit>, Counter>()
 
   constructor(host: Host) {
     this.#host = host
@@ -38,7 +42,15 @@ export class Counters {
     return this.#counters.size
   }
 
-  of(limit: Limit, name: string, counted: Counted): Counter {
+  of(applied: Applied<Limit>, counted: Counted): Counter {
+    const found = applied.lasting ? this.#found.get(applied) : undefined
+    if (found && !found.gone) return found
+    const counter = this.#named(applied.figure, applied.name, counted)
+    if (applied.lasting) this.#found.set(applied, counter)
+    return counter
+  }
+
+  #named(limit: Limit, name: string, counted: Counted): Counter {
     const id = limit.counts === 'parallel' ? name : `${name} ${limit.counts} ${limit.per}`
     const known = this.#counters.get(id)
     if (known) return known
@@ -48,6 +60,7 @@ export class Counters {
       running: 0,
       lent: 0,
       loading: undefined,
+      gone: false,
     }
     this.#counters.set(id, counter)
     if (counter.window) counter.loading = this.#recall(counter, counter.window, limit, name, counted)
@@ -59,7 +72,7 @@ export class Counters {
     const now = performance.now()
     for (const [id, counter] of this.#counters) {
       if (counter.running === 0 && !counter.loading && !counter.turn && (counter.window?.used(now) ?? 0) === 0)
-        this.#counters.delete(id)
+        this.#forget(id, counter)
     }
   }
 
@@ -67,8 +80,13 @@ export class Counters {
     this.forgetIdle()
     for (const [id, counter] of this.#counters) {
       if (this.#counters.size < MOST_COUNTERS) return
-      if (counter.running === 0 && !counter.loading) this.#counters.delete(id)
+      if (counter.running === 0 && !counter.loading) this.#forget(id, counter)
     }
+  }
+
+  #forget(id: string, counter: Counter): void {
+    counter.gone = true
+    this.#counters.delete(id)
   }
 
   /** Undefined if the window began after the gateway did. */

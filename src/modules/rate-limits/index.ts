@@ -112,16 +112,15 @@ function createLimiter(host: Host, chosen: Settings, counters: Counters) {
 
   function claimsOf(x: Exchange, applied: readonly Applied<Limit>[], target = x.plan?.targets[0]): Claim[] {
     const claims: Claim[] = []
-    for (const { figure: limit, name } of applied) {
-      const counter = counters.of(limit, name, counted)
-      claims.push({ limit, counter, amount: reserve(limit, x, target), slot: 0 })
+    for (const one of applied) {
+      const limit = one.figure
+      claims.push({ limit, counter: counters.of(one, counted), amount: reserve(limit, x, target), slot: 0 })
     }
     return claims
   }
 
   /** Throws a refusal that names the limit; takes nothing unless all fit. */
-  function take(claims: readonly Claim[], x: Exchange): void {
-    const now = performance.now()
+  function take(claims: readonly Claim[], x: Exchange, now: number): void {
     for (const { limit, counter, amount } of claims) {
       const used = counter.window ? counter.window.used(now) : counter.running
       const isOthers = counter.turn !== undefined && counter.turn !== x
@@ -185,8 +184,9 @@ function createLimiter(host: Host, chosen: Settings, counters: Counters) {
   }
 
   function admitted(x: Exchange, claims: Claim[]): Hold {
-    take(claims, x)
-    if (host.mode === 'enforce') x.allowance = allowanceOf(claims)
+    const now = performance.now()
+    take(claims, x, now)
+    if (host.mode === 'enforce') x.allowance = allowanceOf(claims, now)
     return {
       settle: (_, usage) => settle(claims, usage),
       release: () => giveBack(claims, x),
@@ -199,7 +199,7 @@ function createLimiter(host: Host, chosen: Settings, counters: Counters) {
   async function call(x: Exchange, attempt: Attempt, claims: Claim[], next: () => Promise<Reply>): Promise<Reply> {
     for (const { counter } of claims) if (counter.loading) await counter.loading
     try {
-      take(claims, x)
+      take(claims, x, performance.now())
     } catch (error) {
       // Not the end of the exchange: another upstream may have room.
       if (!(error instanceof Refusal)) throw error
@@ -215,8 +215,9 @@ function createLimiter(host: Host, chosen: Settings, counters: Counters) {
     /** What a caller has left of the limits that hold for it whatever it asks for. */
     about(principal: Principal) {
       const now = performance.now()
-      return figures.about(principal).map(({ figure: limit, name }) => {
-        const { window, running } = counters.of(limit, name, counted)
+      return figures.about(principal).map((applied) => {
+        const { figure: limit } = applied
+        const { window, running } = counters.of(applied, counted)
         const used = window ? window.used(now) : running
         const { scope, counts, per = null, amount } = limit
         return { scope: { ...scope }, counts, per, amount, remaining: Math.max(0, amount - used) }
@@ -250,8 +251,7 @@ function cameBack({ counts }: Limit, counter: Counter): void {
 }
 
 /** The tightest limit of each kind, for the headers. */
-function allowanceOf(claims: readonly Claim[]): Allowance {
-  const now = performance.now()
+function allowanceOf(claims: readonly Claim[], now: number): Allowance {
   const allowance: { requests?: Left; tokens?: Left; inputTokens?: Left; outputTokens?: Left } = {}
   for (const { limit, counter } of claims) {
     if (!counter.window || limit.counts === 'parallel') continue
