@@ -5,7 +5,8 @@
  *   npm run bench -- --quick           half a minute, one short trial: does the rig work?
  *   npm run bench -- --trials 9        more trials (5)
  *   npm run bench -- --only default    these targets beside direct and raw: off, default, bodies,
- *                                      translated, portkey
+ *                                      translated, audit, gateway, crowd, portkey
+ *   npm run bench -- --crowd           the full gateway, alone and with 100,000 keys and 10,000 teams beside its own
  *   npm run bench -- --patience 600  seconds to spend on waiting for a quiet machine and on repeating (60)
  *   npm run bench -- --resilience      only a failing target and 5,000 open streams, in full; the plain run ends with
  *                                      a short form of it; see resilience.ts
@@ -53,6 +54,7 @@ const { values: options } = parseArgs({
     only: { type: 'string' },
     patience: { type: 'string', default: '60' },
     quick: { type: 'boolean', default: false },
+    crowd: { type: 'boolean', default: false },
     resilience: { type: 'boolean', default: false },
     json: { type: 'boolean', default: false },
     write: { type: 'boolean', default: false },
@@ -65,15 +67,16 @@ if (!Number.isInteger(trials) || trials < 1 || trials > 100) throw new Error(`--
 const scale = options.quick ? 0.3 : 1
 const streams = options.quick ? 0 : 1_000
 const phases = (Object.keys(PHASES) as PhaseId[]).filter((phase) => !options.quick || phase !== 'paced')
-const wanted = (options.only?.split(',') ?? [
-  'off',
-  'default',
-  'bodies',
-  'translated',
-  'audit',
-  'gateway',
-  'portkey',
-]) as TargetId[]
+const wanted = (options.only?.split(',') ??
+  (options.crowd ? ['gateway', 'crowd'] : undefined) ?? [
+    'off',
+    'default',
+    'bodies',
+    'translated',
+    'audit',
+    'gateway',
+    'portkey',
+  ]) as TargetId[]
 for (const id of wanted) if (!Object.hasOwn(LABELS, id)) throw new Error(`--only ${id}: one of ${Object.keys(LABELS)}`)
 const ids = [...new Set<TargetId>(['direct', 'raw', ...wanted])]
 

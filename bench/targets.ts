@@ -8,10 +8,21 @@ import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
 import { GATEWAY_CORE, pinned, RIG_CORE } from './machine.ts'
 import { ANTHROPIC_MODEL, CHAT_PATH, MODEL, requestBodies } from './workloads.ts'
 
-export type TargetId = 'direct' | 'raw' | 'off' | 'default' | 'bodies' | 'translated' | 'audit' | 'gateway' | 'portkey'
+export type TargetId =
+  | 'direct'
+  | 'raw'
+  | 'off'
+  | 'default'
+  | 'bodies'
+  | 'translated'
+  | 'audit'
+  | 'gateway'
+  | 'crowd'
+  | 'portkey'
 
 export interface Target {
   readonly id: TargetId
@@ -33,6 +44,7 @@ export const LABELS: Readonly<Record<TargetId, string>> = {
   translated: 'to Anthropic',
   audit: 'with audit',
   gateway: 'full gateway',
+  crowd: 'gateway, crowd',
   portkey: 'Portkey',
 }
 
@@ -132,12 +144,13 @@ async function startRaw(upstreamPort: number): Promise<Target> {
 }
 
 async function startStockyard(
-  id: 'off' | 'default' | 'bodies' | 'translated' | 'audit' | 'gateway',
+  id: 'off' | 'default' | 'bodies' | 'translated' | 'audit' | 'gateway' | 'crowd',
   upstreamPort: number,
 ): Promise<Target> {
   const { child, port, coldStartMs, stop } = await freshStockyard(
     [process.execPath, ...NODE_FLAGS, join(root, 'scripts/start.mjs')],
     upstreamPort,
+    id === 'crowd' ? gather : undefined,
   )
 
   const admin = async (method: string, path: string, body?: object): Promise<unknown> => {
@@ -158,26 +171,34 @@ async function startStockyard(
   }
   if (id === 'bodies') await admin('PUT', 'modules/logs', { settings: { bodies: true } })
   if (id === 'audit') await admin('PUT', 'modules/audit', { mode: 'enforce', settings: { level: 'metadata' } })
-  const headers = id === 'gateway' ? await asGateway(admin) : {}
+  const headers = id === 'gateway' || id === 'crowd' ? await asGateway(admin) : {}
   return { id, port, pid: child.pid, headers, coldStartMs, stop }
 }
 
-/** A program that serves, in a data directory that is new. */
-async function freshStockyard(program: readonly string[], upstreamPort: number) {
+/** A program that serves, in a data directory that is new; or, if that is given what `fill` does, started a second time. */
+async function freshStockyard(program: readonly string[], upstreamPort: number, fill?: (database: string) => void) {
   const dataDir = mkdtempSync(join(tmpdir(), 'stockyard-bench-'))
   process.on('exit', () => rmSync(dataDir, { recursive: true, force: true }))
-  const port = await freePort()
-  const since = performance.now()
-  const child = launch(GATEWAY_CORE, [...program, 'serve', '--port', `${port}`, '--data-dir', dataDir], {
-    STOCKYARD_ADMIN_KEY: ADMIN_KEY,
-    STOCKYARD_LOG_LEVEL: 'error',
-    OPENAI_API_KEY: 'sk-bench',
-    OPENAI_BASE_URL: `http://127.0.0.1:${upstreamPort}/v1`,
-    ANTHROPIC_API_KEY: 'sk-ant-bench',
-    ANTHROPIC_BASE_URL: `http://127.0.0.1:${upstreamPort}`,
-  })
-  child.stdout?.resume()
-  const coldStartMs = await firstAnswer(child, port, {}, since)
+  const begin = async () => {
+    const port = await freePort()
+    const since = performance.now()
+    const child = launch(GATEWAY_CORE, [...program, 'serve', '--port', `${port}`, '--data-dir', dataDir], {
+      STOCKYARD_ADMIN_KEY: ADMIN_KEY,
+      STOCKYARD_LOG_LEVEL: 'error',
+      OPENAI_API_KEY: 'sk-bench',
+      OPENAI_BASE_URL: `http://127.0.0.1:${upstreamPort}/v1`,
+      ANTHROPIC_API_KEY: 'sk-ant-bench',
+      ANTHROPIC_BASE_URL: `http://127.0.0.1:${upstreamPort}`,
+    })
+    child.stdout?.resume()
+    return { child, port, coldStartMs: await firstAnswer(child, port, {}, since) }
+  }
+  let { child, port, coldStartMs } = await begin()
+  if (fill) {
+    await stopped(child)
+    fill(join(dataDir, 'stockyard.db'))
+    ;({ child, port, coldStartMs } = await begin())
+  }
   const stop = async (): Promise<void> => {
     await stopped(child)
     rmSync(dataDir, { recursive: true, force: true })
@@ -221,6 +242,37 @@ async function asGateway(admin: (method: string, path: string, body?: object) =>
   for (const id of ['keys', 'rate-limits', 'budgets']) await admin('PUT', `modules/${id}`, { mode: 'enforce' })
   return { authorization: `Bearer ${made.key}` }
 }
+
+/** A hundred thousand keys in ten thousand teams, each with a limit and a budget of its own, in a directory that is not in use. */
+function gather(path: string): void {
+  const db = new DatabaseSync(path)
+  const row = (kind: string, rest: string) => `
+    WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ${kind === 'key' ? CROWD.keys : CROWD.teams})
+    INSERT INTO directory_rows (kind, id, organization, team, anchor, value, proof, version, created_at, updated_at)
+    SELECT '${kind}', ${rest}, 1, 0, 0 FROM n`
+  const window = `json('{"kind":"calendar","unit":"month"}')`
+  db.exec(`BEGIN;
+    INSERT INTO directory_rows (kind, id, value, version, created_at, updated_at) VALUES ('organization', 'crowd', '{}', 1, 0, 0);
+    ${row('team', `'team' || i, 'crowd', NULL, NULL, '{"organization":"crowd"}', NULL`)};
+    ${row(
+      'key',
+      `printf('crowd%07d', i), 'crowd', 'team' || (1 + i % ${CROWD.teams}), NULL,
+       json_object('organization', 'crowd', 'team', 'team' || (1 + i % ${CROWD.teams})), '{"mac":""}'`,
+    )};
+    ${row(
+      'limit',
+      `'l' || i, NULL, NULL, 'team:team' || i,
+       json_object('scope', json_object('team', 'team' || i), 'counts', 'tokens', 'per', 'minute', 'amount', 1000000), NULL`,
+    )};
+    ${row(
+      'budget',
+      `'b' || i, NULL, NULL, 'team:team' || i,
+       json_object('scope', json_object('team', 'team' || i), 'amountUsd', '100', 'window', ${window}), NULL`,
+    )};
+    COMMIT`)
+  db.close()
+}
+export const CROWD = { keys: 100_000, teams: 10_000 } as const
 
 /** Installs what bench/package.json names, when it is not there. Answers why it could not, if so. */
 export function installPortkey(): string | undefined {

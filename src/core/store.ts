@@ -101,8 +101,12 @@ export interface ChargesQuestion {
   readonly to?: number
   readonly after?: number
   readonly through: number
+  /** Apart for each stretch of time that these instants, in order, part: before the first is 0. */
+  readonly borders?: readonly number[]
 }
 export interface Charges {
+  /** Of `borders`; else 0. */
+  readonly stretch: number
   readonly terms: string
   readonly team: string | null
   readonly model: string

@@ -14,7 +14,9 @@ export class Credit {
   readonly #host: Host
   readonly #book: TermsBook
   #purse: Purse | undefined
-  #grants: readonly Grant[] | undefined
+  #grants: readonly Grant[] = []
+  /** The directory's, when grants were looked at last. */
+  #epoch = Number.NaN
   #loading: Promise<void> | undefined
   /** Charges that were told while the ledger was being asked. */
   #meanwhile: { at: number; charge: bigint }[] = []
@@ -28,13 +30,12 @@ export class Credit {
   /** Undefined when what is left now is known; else resolves when it is. */
   ready(now: number): Promise<void> | undefined {
     if (this.#loading) return this.#loading
-    const grants = this.#host.directory.figures('grant', this.account)
-    if (this.#purse && grants === this.#grants && now >= this.#purse.at) {
-      this.#purse.advance(now)
+    const purse = this.#current()
+    if (purse && now >= purse.at) {
+      purse.advance(now)
       return undefined
     }
-    this.#grants = grants
-    this.#loading = this.#load(new Purse(grants), now).finally(() => {
+    this.#loading = this.#load(new Purse(this.#grants), now).finally(() => {
       this.#loading = undefined
       this.#meanwhile = []
     })
@@ -48,7 +49,21 @@ export class Credit {
 
   charged(at: number, charge: bigint): void {
     if (this.#loading) this.#meanwhile.push({ at, charge })
-    else if (this.#purse) this.#spend(this.#purse, at, charge)
+    else this.#spend(at, charge)
+  }
+
+  /** With grants that were made since; each is known before anything is spent after it began. */
+  #current(): Purse | undefined {
+    const { directory } = this.#host
+    if (directory.epoch !== this.#epoch) {
+      this.#epoch = directory.epoch
+      const grants = directory.figures('grant', this.account)
+      if (grants !== this.#grants) {
+        this.#grants = grants
+        if (this.#purse?.join(grants) === false) this.#purse = undefined
+      }
+    }
+    return this.#purse
   }
 
   /** What is known may be wrong: it is asked for anew. */
@@ -57,9 +72,12 @@ export class Credit {
   }
 
   /** What was charged before something ended or began is taken from what there was then. */
-  #spend(purse: Purse, at: number, charge: bigint): void {
-    if (at < purse.at) this.doubt()
-    else purse.spend(charge)
+  #spend(at: number, charge: bigint): void {
+    const purse = this.#current()
+    if (!purse) return
+    if (at < purse.at) return this.doubt()
+    purse.advance(at)
+    purse.spend(charge)
   }
 
   async #load(purse: Purse, now: number): Promise<void> {
@@ -70,17 +88,16 @@ export class Credit {
       .all(this.account)
       .flatMap(({ id, terms: { payment } }) => (payment === 'prepaid' ? [id] : []))
     const borders = purse.borders.filter((at) => at <= now)
-    let from = 0
-    for (const to of [...borders, Number.MAX_SAFE_INTEGER]) {
-      const charges = await ledger.charges({ terms, from, to, through })
-      purse.spend(charges.reduce((sum, { charge }) => sum + charge, 0n))
-      purse.advance(Math.min(to, now))
-      from = to
+    const spent = new Array<bigint>(borders.length + 1).fill(0n)
+    for (const { stretch, charge } of await ledger.charges({ terms, through, borders })) {
+      spent[stretch] = (spent[stretch] as bigint) + charge
+    }
+    for (const [stretch, amount] of spent.entries()) {
+      purse.spend(amount)
+      purse.advance(Math.min(borders[stretch] ?? now, now))
     }
     this.#purse = purse
-    for (const { at, charge } of this.#meanwhile) {
-      if (this.#purse) this.#spend(this.#purse, at, charge)
-    }
+    for (const { at, charge } of this.#meanwhile) this.#spend(at, charge)
   }
 }
 

@@ -17,16 +17,27 @@ export interface Pot {
 
 export class Purse {
   /** The one that ends soonest first. */
-  readonly pots: readonly Pot[]
+  #pots: readonly Pot[] = []
   /** Charged, and not paid by anything. */
   debt = 0n
   /** Up to when grants have begun and ended. */
   at = Number.NEGATIVE_INFINITY
-  readonly #events: readonly { readonly at: number; readonly pot: Pot; readonly begins: boolean }[]
-  #next = 0
+  /** What is still to begin or to end. */
+  #events: readonly { readonly at: number; readonly pot: Pot; readonly begins: boolean }[] = []
 
   constructor(grants: readonly Grant[]) {
-    this.pots = grants
+    this.join(grants)
+  }
+
+  get pots(): readonly Pot[] {
+    return this.#pots
+  }
+
+  /** Takes in those that are new. False if one of them began before what has been told already. */
+  join(grants: readonly Grant[]): boolean {
+    const known = new Set(this.#pots.map(({ id }) => id))
+    const added = grants
+      .filter(({ id }) => !known.has(id))
       .map(({ id, createdAt, expiresAt = Number.POSITIVE_INFINITY, amountUsd }) => ({
         id,
         from: createdAt,
@@ -34,13 +45,18 @@ export class Purse {
         amount: parseDollars(amountUsd),
         left: 0n,
       }))
-      .sort((a, b) => a.expiresAt - b.expiresAt || a.from - b.from || (a.id < b.id ? -1 : 1))
-    this.#events = this.pots
-      .flatMap((pot) => [
-        { at: pot.from, pot, begins: true },
-        ...(pot.expiresAt === Number.POSITIVE_INFINITY ? [] : [{ at: pot.expiresAt, pot, begins: false }]),
-      ])
-      .sort((a, b) => a.at - b.at || Number(a.begins) - Number(b.begins))
+    if (added.some(({ from }) => from < this.at)) return false
+    this.#pots = [...this.#pots, ...added].sort(
+      (a, b) => a.expiresAt - b.expiresAt || a.from - b.from || (a.id < b.id ? -1 : 1),
+    )
+    const events = added.flatMap((pot) => [
+      { at: pot.from, pot, begins: true },
+      ...(pot.expiresAt === Number.POSITIVE_INFINITY ? [] : [{ at: pot.expiresAt, pot, begins: false }]),
+    ])
+    this.#events = [...this.#events, ...events].sort(
+      (a, b) => a.at - b.at || Number(a.begins) - Number(b.begins) || a.pot.expiresAt - b.pot.expiresAt || 0,
+    )
+    return true
   }
 
   /** The instants at which a grant begins or ends, in order, each once. */
@@ -61,9 +77,12 @@ export class Purse {
 
   /** What begins and ends up to and at an instant does so. */
   advance(to: number): void {
-    for (let event = this.#events[this.#next]; event && event.at <= to; event = this.#events[++this.#next]) {
-      const { pot, begins } = event
-      this.at = event.at
+    const until = this.#events.findIndex(({ at }) => at > to)
+    if (until === 0) return
+    const due = until < 0 ? this.#events : this.#events.slice(0, until)
+    this.#events = until < 0 ? [] : this.#events.slice(until)
+    for (const { at, pot, begins } of due) {
+      this.at = at
       if (!begins) {
         pot.left = 0n
         continue

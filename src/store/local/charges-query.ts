@@ -13,7 +13,22 @@ const total = (buckets: readonly (keyof typeof COLUMN_OF)[]) =>
   )
 
 export async function charges(db: Kysely<LedgerTables>, question: ChargesQuestion): Promise<Charges[]> {
-  const { terms, through, from = 0, to = Number.MAX_SAFE_INTEGER } = question
+  const { borders = [], ...rest } = question
+  const all: Charges[] = []
+  let from = question.from ?? 0
+  for (const [stretch, to] of [...borders, question.to ?? Number.MAX_SAFE_INTEGER].entries()) {
+    all.push(...(await within(db, { ...rest, from, to }, stretch)))
+    from = to
+  }
+  return all
+}
+
+async function within(
+  db: Kysely<LedgerTables>,
+  question: ChargesQuestion & { readonly from: number; readonly to: number },
+  stretch: number,
+): Promise<Charges[]> {
+  const { terms, through, from, to } = question
   const found = new Map<string, Charges>()
   if (terms.length === 0) return []
   for await (const slice of question.after === undefined ? slices(db, from, to) : numbers(question.after, through)) {
@@ -36,6 +51,7 @@ export async function charges(db: Kysely<LedgerTables>, question: ChargesQuestio
       const name = JSON.stringify([row.terms, row.team, row.model])
       const known = found.get(name)
       found.set(name, {
+        stretch,
         terms: row.terms as string,
         team: row.team,
         model: row.model,
