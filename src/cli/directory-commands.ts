@@ -150,6 +150,7 @@ const KINDS: readonly Kind[] = [
       ...COUNTED.map((flag) => ({ flag, description: `how many ${flag.replace('-', ' ')}, as 60/minute` })),
       { flag: 'parallel', description: 'how many requests at once' },
       { flag: 'counts', description: 'requests, input_tokens, output_tokens, tokens or parallel' },
+      { flag: 'count', description: 'which tokens count, as input,cacheRead,output', read: list },
       { flag: 'per', description: 'minute, hour or day' },
       { flag: 'amount', description: 'how many', read: whole },
     ],

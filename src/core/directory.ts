@@ -5,6 +5,7 @@
  */
 import type { JsonObject, JsonValue } from './request.ts'
 import type { PriceConfiguration } from './store.ts'
+import type { Bucket } from './usage.ts'
 
 /** What every row has. Times are milliseconds since 1970. */
 export interface Row {
@@ -96,6 +97,8 @@ export interface Limit extends Row {
   /** Absent for `parallel`. */
   readonly per?: 'minute' | 'hour' | 'day'
   readonly amount: number
+  /** Which tokens count, where it is not those that the module says. */
+  readonly count?: readonly Bucket[]
 }
 
 export type CalendarUnit = 'minute' | 'hour' | 'day' | 'week' | 'month' | 'quarter' | 'year'

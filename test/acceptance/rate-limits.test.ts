@@ -218,6 +218,31 @@ test('A37: tokens read from a provider’s cache do not count, unless they are n
   assert.equal((await ask()) - second, -900)
 })
 
+test('A37: a limit of its own may count them, beside others that do not', async (t) => {
+  const gateway = await limited(t)
+  addLimit(gateway, {
+    scope: { key: 'all' },
+    counts: 'input_tokens',
+    per: 'hour',
+    amount: 100_000,
+    count: ['input', 'cacheRead'],
+  })
+  addLimit(gateway, { scope: { key: 'cached' }, counts: 'tokens', per: 'hour', amount: 100_000, count: ['cacheRead'] })
+  addLimit(gateway, { scope: { key: 'usual' }, counts: 'input_tokens', per: 'hour', amount: 100_000 })
+  const ask = async (who: string, kind: 'input-tokens' | 'tokens'): Promise<number> =>
+    left(await gateway.chat(`${MODEL}+usage-input=900+cached=800`, 'x', { max_tokens: 1 }, as(who)), kind)
+  for (const [who, kind, used] of [
+    ['all', 'input-tokens', 900],
+    ['cached', 'tokens', 800],
+    ['usual', 'input-tokens', 100],
+  ] as const) {
+    const first = await ask(who, kind)
+    assert.equal((await ask(who, kind)) - first, -used, who)
+  }
+  const wrong = { scope: {}, counts: 'requests', per: 'hour', amount: 1, count: ['input'] }
+  await assert.rejects(gateway.admin('POST', 'limits', wrong), /counts none/)
+})
+
 test('A41: with a limit of ten parallel calls the upstream never sees an eleventh', async (t) => {
   const gateway = await limited(t)
   addLimit(gateway, { scope: { key: 'k1' }, counts: 'parallel', amount: 10 })

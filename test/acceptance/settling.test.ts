@@ -71,6 +71,34 @@ test('T18: administrators who edit the key, its budget and its team while calls 
   assert.equal(credit.creditUsd, String(Number(granted - 1_200n) / 100))
 })
 
+test('T26: past calls of one organization, or with one key, are priced anew at its own price; all others stay', async (t) => {
+  const gateway = await dimes(t)
+  await gateway.admin('PUT', 'modules/keys', { mode: 'enforce' })
+  gateway.upstream.script({ match: () => true, behaviour: 'size=4000', times: 1e6 })
+  const keys = ['acme', 'acme', 'globex'].map((organization) => {
+    if (!gateway.served.gateway.store.directory.get('organization', organization)) {
+      const change = { actor: 'test', action: 'test' }
+      gateway.served.gateway.store.directory.change(change, (edit) => edit.insert('organization', { id: organization }))
+    }
+    return gateway.key({ organization })
+  })
+  for (const { headers } of keys)
+    assert.equal((await gateway.chat('openai/dime', 'x', { max_tokens: 1_000 }, headers)).status, 200)
+  const costs = () => keys.map(({ id }) => sum(closedIn(gateway, `principal = '${id}'`), 'cost') / 1_000_000n)
+  const rates = (output: string) => ({ rates: { input: '0', output } })
+  await gateway.admin('PUT', 'prices/openai%2Fdime', {
+    prices: [rates('100'), { ...rates('200'), organization: 'acme' }, { ...rates('300'), key: keys[1]?.id }],
+  })
+  assert.deepEqual(costs(), [100n, 100n, 100n])
+  const again = (more: object) =>
+    gateway.admin('POST', 'usage/reprice', { upstream: 'openai', model: 'dime', all: true, ...more })
+  assert.equal((await again({ organization: 'acme' })).differenceUsd, '0.2')
+  assert.deepEqual(costs(), [200n, 200n, 100n])
+  assert.equal((await again({ key: keys[1]?.id })).differenceUsd, '0.1')
+  assert.deepEqual(costs(), [200n, 300n, 100n])
+  assert.equal((await again({ organization: 'globex' })).differenceUsd, '0')
+})
+
 for (const [upstream, model] of [
   ['openai', 'gpt-4o-mini'],
   ['anthropic', 'claude-sonnet-4-5'],

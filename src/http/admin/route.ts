@@ -44,6 +44,8 @@ export interface RepriceAsked {
   readonly to: number
   readonly upstream: string
   readonly upstreamModel: string
+  /** Only calls of one organization, or with one key. */
+  readonly filters?: Readonly<Partial<Record<'organization' | 'key', string>>>
   /** Leaves alone what had a price, or was corrected before. */
   readonly unpricedOnly: boolean
 }

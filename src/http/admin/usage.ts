@@ -1,6 +1,7 @@
 /** Routes about what was used and what it cost: sums, rows to take away, and past calls priced anew. */
 import { type TObject, Type } from 'typebox'
 import { failure } from '../../core/errors.ts'
+import type { Principal } from '../../core/exchange.ts'
 import { Download } from '../../core/module.ts'
 import { type Actor, type View, viewOf } from '../../core/roles.ts'
 import { parseStrict } from '../../core/settings.ts'
@@ -34,7 +35,15 @@ const Export = Type.Object(
   closed,
 )
 const Reprice = Type.Object(
-  { model: text, upstream: text, from: text, to: text, all: Type.Optional(Type.Boolean()) },
+  {
+    model: text,
+    upstream: text,
+    from: text,
+    to: text,
+    organization: text,
+    key: text,
+    all: Type.Optional(Type.Boolean({ description: 'Also what had a price, or was corrected before.' })),
+  },
   closed,
 )
 
@@ -130,25 +139,35 @@ export const usageRoutes: readonly CoreRoute[] = [
   {
     method: 'POST',
     path: 'usage/reprice',
-    summary: 'Books past calls again at the price that is set now, as adjustments; nothing is rewritten.',
+    summary:
+      'Books past calls again at the price that is set now, as adjustments; nothing is rewritten. Of an organization or a key: its calls, at its price.',
     body: Reprice,
     answer: anything,
     example: { upstream: 'custom', model: 'my-model' },
     async handle({ store, gateway, now }, call) {
-      const { model, upstream, from, to, all } = parseStrict(Reprice, call.body)
+      const { model, upstream, from, to, organization, key, all } = parseStrict(Reprice, call.body)
       const target = gateway.snapshot.upstreams.get(upstream ?? '')
       if (!target || model === undefined) {
         throw failure('invalid_request', {
           problem: 'Name an upstream that is configured, and the model as it is called there.',
         })
       }
-      const price = gateway.snapshot.prices.of({ upstream: target, model }, now())
+      const whose =
+        organization ?? (key === undefined ? undefined : gateway.store.directory.get('key', key)?.organization)
+      const caller: Principal = {
+        kind: 'key',
+        id: key ?? '',
+        scope: '',
+        ...(whose === undefined ? {} : { organization: whose }),
+      }
+      const price = gateway.snapshot.prices.of({ upstream: target, model }, now(), caller)
       if (!price) throw failure('not_found', { what: `price for ${upstream}/${model}; set one with PUT /api/prices` })
       const selection = {
         upstream: target.id,
         upstreamModel: model,
         from: moment(from, 'from') ?? 0,
         to: moment(to, 'to') ?? now() + 1,
+        filters: { ...(organization === undefined ? {} : { organization }), ...(key === undefined ? {} : { key }) },
         unpricedOnly: all !== true,
       }
       return call.dry ? { dry: true } : store.reprice(selection, price, call.actor)

@@ -75,9 +75,11 @@ export class Credit {
   #spend(at: number, charge: bigint): void {
     const purse = this.#current()
     if (!purse) return
-    if (at < purse.at) return this.doubt()
-    purse.advance(at)
-    purse.spend(charge)
+    if (at < purse.at) this.doubt()
+    else {
+      purse.advance(at)
+      purse.spend(charge)
+    }
   }
 
   async #load(purse: Purse, now: number): Promise<void> {

@@ -10,7 +10,7 @@ import type { Allowance, Attempt, Exchange, Left, Principal } from '../../core/e
 import { type Applied, Figures } from '../../core/figures.ts'
 import { defineModule, type Hold, type Host } from '../../core/module.ts'
 import type { Reply } from '../../core/reply.ts'
-import { BUCKETS, INPUT_BUCKETS, NO_USAGE, OUTPUT_BUCKETS, type Usage } from '../../core/usage.ts'
+import { BUCKETS, type Bucket, INPUT_BUCKETS, NO_USAGE, OUTPUT_BUCKETS, type Usage } from '../../core/usage.ts'
 import { type Counted, type Counter, Counters } from './counters.ts'
 
 const settings = Type.Object(
@@ -18,7 +18,8 @@ const settings = Type.Object(
     count: Type.Array(Type.Enum([...BUCKETS]), {
       default: BUCKETS.filter((bucket) => bucket !== 'cacheRead'),
       uniqueItems: true,
-      description: 'Which tokens count. Those read from a provider’s cache do not, unless they are named here.',
+      description:
+        'Which tokens count, where a limit itself does not say. Those read from a provider’s cache do not, unless they are named.',
     }),
   },
   { additionalProperties: false },
@@ -74,6 +75,16 @@ function remembered(host: Host): Counters {
   return counters
 }
 
+/** Which tokens count. */
+interface Buckets {
+  readonly input: readonly Bucket[]
+  readonly output: readonly Bucket[]
+}
+const compiled = (count: readonly Bucket[]): Buckets => ({
+  input: INPUT_BUCKETS.filter((bucket) => count.includes(bucket)),
+  output: OUTPUT_BUCKETS.filter((bucket) => count.includes(bucket)),
+})
+
 /** One counter that an exchange falls into, and how much of it the exchange takes. */
 interface Claim {
   readonly limit: Limit
@@ -84,29 +95,40 @@ interface Claim {
 
 function createLimiter(host: Host, chosen: Settings, counters: Counters) {
   const figures = new Figures(host.directory, 'limit')
-  const counts = new Set<string>(chosen.count)
-  const input = INPUT_BUCKETS.filter((bucket) => counts.has(bucket))
-  const output = OUTPUT_BUCKETS.filter((bucket) => counts.has(bucket))
+  const usual = compiled(chosen.count)
+  const own = new WeakMap<Limit, Buckets>()
+  function bucketsOf(limit: Limit): Buckets {
+    if (limit.count === undefined) return usual
+    let found = own.get(limit)
+    if (!found) {
+      found = compiled(limit.count)
+      own.set(limit, found)
+    }
+    return found
+  }
   const sum = (buckets: readonly (keyof Usage)[], usage: Usage): number => {
     let tokens = 0
     for (const bucket of buckets) tokens += (usage[bucket] as number | undefined) ?? 0
     return tokens
   }
-  const counted: Counted = ({ counts: what }, usage) =>
-    what === 'input_tokens'
+  const counted: Counted = (limit, usage) => {
+    const { input, output } = bucketsOf(limit)
+    return limit.counts === 'input_tokens'
       ? sum(input, usage)
-      : what === 'output_tokens'
+      : limit.counts === 'output_tokens'
         ? sum(output, usage)
-        : what === 'tokens'
+        : limit.counts === 'tokens'
           ? sum(input, usage) + sum(output, usage)
           : 1
+  }
 
   /** What will be used at most, as far as the request says. */
   function reserve(limit: Limit, x: Exchange, target = x.plan?.targets[0]): number {
     if (limit.counts === 'requests' || limit.counts === 'parallel') return 1
-    const asked = counts.has('input') ? x.inputEstimate : 0
+    const { input, output } = bucketsOf(limit)
+    const asked = input.includes('input') ? x.inputEstimate : 0
     if (limit.counts === 'input_tokens') return asked
-    const answered = target && counts.has('output') ? outputLimit(x, target) : 0
+    const answered = target && output.includes('output') ? outputLimit(x, target) : 0
     return limit.counts === 'output_tokens' ? answered : asked + answered
   }
 

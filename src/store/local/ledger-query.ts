@@ -5,7 +5,7 @@ import { formatDollars, type NanoUsd, nanoUsdOf } from '../../core/money.ts'
 import type { AdjustmentRow } from '../../core/store.ts'
 import { costOf, type Price, type Usage } from '../../core/usage.ts'
 import { type LedgerColumns, type LedgerTables, usageOf } from './ledger-table.ts'
-import { slices } from './usage-query.ts'
+import { filtered, slices } from './usage-query.ts'
 
 export interface AttemptsQuestion {
   readonly exchange: string
@@ -90,6 +90,8 @@ export interface RepriceSelection {
   readonly to: number
   readonly upstream: string
   readonly upstreamModel: string
+  /** Only calls of one organization, or with one key. */
+  readonly filters?: Readonly<Partial<Record<'organization' | 'key', string>>>
   /** Leaves alone what had a price, or was corrected before. */
   readonly unpricedOnly: boolean
 }
@@ -121,6 +123,7 @@ export async function reprice(db: Kysely<LedgerTables>, question: RepriceQuestio
       .where('usage_source', '<>', sql.lit('none'))
       .where('upstream', '=', question.upstream)
       .where('upstream_model', '=', question.upstreamModel)
+    query = filtered(query, question.filters)
     if (question.unpricedOnly) query = query.where('price_version', 'is', null).where(NOT_ADJUSTED)
     const rows = await query.execute()
     for (const row of rows) {

@@ -80,7 +80,9 @@ function timesOf(fields: Record<string, unknown>): Record<string, unknown> {
   return { ...fields, raises: read }
 }
 
-function checkLimit({ counts, per }: Pick<Limit, 'counts' | 'per'>): void {
+function checkLimit({ counts, per, count }: Pick<Limit, 'counts' | 'per' | 'count'>): void {
+  if (count !== undefined && !counts.endsWith('tokens'))
+    throw badRequest('"count" says which tokens count, and this limit counts none.', 'count')
   if ((counts === 'parallel') === (per === undefined)) return
   throw badRequest(counts === 'parallel' ? '"parallel" has no "per".' : '"per" must be minute, hour or day.', 'per')
 }

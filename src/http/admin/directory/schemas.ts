@@ -1,6 +1,7 @@
 /** What administrators write and read of the directory. All objects are closed: what is not named here is refused, and never answered. */
 import { type TProperties, type TSchema, Type } from 'typebox'
 import { PERMISSIONS, ROLES } from '../../../core/directory.ts'
+import { BUCKETS } from '../../../core/usage.ts'
 
 export const closed = { additionalProperties: false }
 /** No colon and no slash: an id stands in paths and in names of places. */
@@ -118,9 +119,15 @@ const limit = {
   amount: Type.Integer({ minimum: 0 }),
 }
 const per = Type.Union((['minute', 'hour', 'day'] as const).map((name) => Type.Literal(name)))
-export const LimitDraft = Type.Object({ id: Type.Optional(Id), ...limit, per: Type.Optional(per) }, closed)
+const counted = Type.Array(Type.Union(BUCKETS.map((name) => Type.Literal(name))), {
+  uniqueItems: true,
+  minItems: 1,
+  description: 'Which tokens count; absent: those that module `rate-limits` names.',
+})
+const limitMore = { per: Type.Optional(per), count: Type.Optional(counted) }
+export const LimitDraft = Type.Object({ id: Type.Optional(Id), ...limit, ...limitMore }, closed)
 export const LimitChange = Type.Object({ amount: Type.Optional(limit.amount) }, closed)
-export const LimitRow = Type.Object({ ...kept, ...limit, per: Type.Optional(per) }, closed)
+export const LimitRow = Type.Object({ ...kept, ...limit, ...limitMore }, closed)
 
 const Dollars = Type.String({ pattern: '^\\d{1,12}(\\.\\d{1,9})?$' })
 const units = ['minute', 'hour', 'day', 'week', 'month', 'quarter', 'year'] as const
