@@ -10,7 +10,9 @@ import { asGatewayError } from '../core/deliver.ts'
 import type { ClientSide, Dialect } from '../core/dialect.ts'
 import { type EnginePorts, run } from '../core/engine.ts'
 import { failure, type Refusal } from '../core/errors.ts'
+import { isPromise } from '../core/faults.ts'
 import type { Gateway } from '../core/gateway.ts'
+import type { Awaitable } from '../core/module.ts'
 import type { RunningExchange, Underway } from '../core/underway.ts'
 import { parseJsonObject } from '../wire/json.ts'
 import { JsonArrayEnvelope } from '../wire/json-array.ts'
@@ -19,7 +21,7 @@ import { Arrival } from './arrival.ts'
 import { type Address, addressOf, COUNTERS, type Counting, ENDPOINTS, MODEL_PATHS, VERBS } from './endpoints.ts'
 import type { Identity } from './identity.ts'
 import { nativeRoutes } from './native.ts'
-import { check, collect, type Received, readJson, wantJson } from './receive.ts'
+import { check, collect, type Received, readJsonFairly, wantJson } from './receive.ts'
 import { type RelayAsked, readRelayed, relayRoutes } from './relay.ts'
 
 export interface DataPlaneParts {
@@ -143,10 +145,13 @@ function createDoor(parts: DataPlaneParts, dialect: Dialect): Door {
     })
     const envelope = address?.array ? new JsonArrayEnvelope() : undefined
     let ping: Pinger | undefined
-    const whole = (body: Buffer): void => {
-      const received: Received = relay
+    const whole = (body: Buffer): Awaitable<void> => {
+      const received = relay
         ? readRelayed(request, body, relay)
-        : readJson(counting ? meant(body, counting) : body, address)
+        : readJsonFairly(counting ? meant(body, counting) : body, address)
+      return isPromise(received) ? received.then(read) : read(received)
+    }
+    const read = (received: Received): void => {
       check(received, fields)
       x.received(received, upstream)
       if (!x.stream || relay || counting) return

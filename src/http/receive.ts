@@ -5,10 +5,12 @@
 import type { IncomingMessage } from 'node:http'
 import type { FieldType } from '../core/dialect.ts'
 import { badRequest, failure } from '../core/errors.ts'
+import { isPromise } from '../core/faults.ts'
+import type { Awaitable } from '../core/module.ts'
 import type { Relay } from '../core/relay.ts'
 import type { JsonObject } from '../core/request.ts'
 import type { BodyScan } from '../core/wire.ts'
-import { parseJsonObject } from '../wire/json.ts'
+import { type ParsedBody, parseJsonObject, parseJsonObjectInSteps } from '../wire/json.ts'
 import type { Address } from './endpoints.ts'
 
 /** A body, read as far as the gateway reads it. */
@@ -22,11 +24,21 @@ export interface Received {
   readonly relay?: Relay
 }
 
+/** A body from here on is put together while it comes, and judged in steps. */
+const LARGE = 1024 * 1024
 const BYTES_PER_TOKEN = 4
 export const estimateInput = (bytes: number): number => Math.max(1, Math.ceil(bytes / BYTES_PER_TOKEN))
 
-export function readJson(body: Buffer, address: Address | undefined): Received {
-  const { json: sent, scan } = parseJsonObject(body)
+export const readJson = (body: Buffer, address: Address | undefined): Received =>
+  asReceived(body, parseJsonObject(body), address)
+
+/** The same; a large body is judged in steps, so that others have their turn. */
+export const readJsonFairly = (body: Buffer, address: Address | undefined): Awaitable<Received> =>
+  body.length < LARGE
+    ? readJson(body, address)
+    : parseJsonObjectInSteps(body).then((parsed) => asReceived(body, parsed, address))
+
+function asReceived(body: Buffer, { json: sent, scan }: ParsedBody, address: Address | undefined): Received {
   const json = address ? { ...sent, model: address.model, stream: address.stream } : sent
   return { body, json, scan, stream: json.stream === true, inputEstimate: estimateInput(body.length) }
 }
@@ -38,32 +50,52 @@ export function wantJson(request: IncomingMessage): void {
   }
 }
 
-/** Hands over the whole body. Rejects with `request_too_large` as soon as that is certain, and with what `whole` throws. */
-export function collect(request: IncomingMessage, limit: number, whole: (body: Buffer) => void): Promise<void> {
+/**
+ * Hands over the whole body. Rejects with `request_too_large` as soon as that is certain, and with what `whole` throws.
+ * A large body of a known length is copied into its place piece by piece: all at once would hold up others.
+ */
+export function collect(
+  request: IncomingMessage,
+  limit: number,
+  whole: (body: Buffer) => Awaitable<void>,
+): Promise<void> {
   const { promise, resolve, reject } = Promise.withResolvers<void>()
   // What came is let go of, and so is the rest: an end that is still to come must not be taken for that of a good body.
   const tooLarge = (): void => {
     request.off('data', take)
     request.off('end', ended)
     pieces.length = 0
+    place = undefined
     reject(failure('request_too_large', { limit }))
   }
   const ended = (): void => {
     try {
-      whole(pieces.length === 1 ? (pieces[0] as Buffer) : Buffer.concat(pieces, bytes))
-      resolve()
+      const body = place ?? (pieces.length === 1 ? (pieces[0] as Buffer) : Buffer.concat(pieces, bytes))
+      const judged = whole(body)
+      if (isPromise(judged)) judged.then(resolve, reject)
+      else resolve()
     } catch (error) {
       reject(error)
     }
   }
   const pieces: Buffer[] = []
   let bytes = 0
+  /** Only when much has come already: a length alone costs its sender nothing. */
+  let place: Buffer | undefined
   const take = (piece: Buffer): void => {
+    if (place) piece.copy(place, bytes)
+    else pieces.push(piece)
     bytes += piece.length
-    pieces.push(piece)
     if (bytes > limit) tooLarge()
+    else if (!place && bytes >= LARGE && length > bytes) {
+      place = Buffer.allocUnsafeSlow(length)
+      let at = 0
+      for (const each of pieces) at += each.copy(place, at)
+      pieces.length = 0
+    }
   }
-  if (Number(request.headers['content-length'] ?? 0) > limit) tooLarge()
+  const length = Number(request.headers['content-length'] ?? 0)
+  if (length > limit) tooLarge()
   else {
     request.on('data', take)
     request.on('end', ended)

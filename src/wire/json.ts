@@ -4,6 +4,7 @@
  * Objects come from JSON.parse only (there `__proto__` is an own property, plain data); none is built by assignment.
  */
 import { isAscii, isUtf8 } from 'node:buffer'
+import { setImmediate } from 'node:timers/promises'
 import { badRequest, failure, type GatewayError } from '../core/errors.ts'
 import type { JsonObject, JsonValue } from '../core/request.ts'
 
@@ -305,12 +306,30 @@ export interface ParsedBody {
 
 /** The whole judgement of a request body. Throws `invalid_json` or `invalid_request`; echoes nothing of the body. */
 export function parseJsonObject(body: Buffer, limits: JsonLimits = JSON_LIMITS): ParsedBody {
-  const ascii = isAscii(body)
-  if (!ascii && !isUtf8(body)) throw failure('invalid_json', { problem: 'it is not valid UTF-8' })
+  const encoding = encodingOf(body)
   const scan = scanJson(body, limits)
+  return { json: parsed(body.toString(encoding)), scan }
+}
+
+/** The same for a large body: between its steps others have their turn. Each takes a few milliseconds for 10 MB (A15). */
+export async function parseJsonObjectInSteps(body: Buffer, limits: JsonLimits = JSON_LIMITS): Promise<ParsedBody> {
+  const encoding = encodingOf(body)
+  const scan = scanJson(body, limits)
+  await setImmediate()
+  const text = body.toString(encoding)
+  await setImmediate()
+  return { json: parsed(text), scan }
+}
+
+function encodingOf(body: Buffer): 'latin1' | 'utf8' {
+  if (isAscii(body)) return 'latin1'
+  if (isUtf8(body)) return 'utf8'
+  throw failure('invalid_json', { problem: 'it is not valid UTF-8' })
+}
+
+function parsed(text: string): JsonObject {
   try {
-    const json = JSON.parse(body.toString(ascii ? 'latin1' : 'utf8')) as JsonObject
-    return { json, scan }
+    return JSON.parse(text) as JsonObject
   } catch (error) {
     throw failure('invalid_json', { problem: problemOf(error) }, error)
   }
