@@ -121,6 +121,8 @@ test('T56: header floods are refused', async (t) => {
 
 test('A17, T84: without the admin key every admin route is 401; files are private; the ready-made keys refuse the start', async (t) => {
   const gateway = await runGateway(t)
+  // Its routes stand beside /api, and only while it is on.
+  for (const id of ['keys', 'litellm-api']) await gateway.admin('PUT', `modules/${id}`, { mode: 'enforce' })
   const description = await gateway.admin('GET', 'openapi.json')
   let routes = 0
   for (const [path, methods] of Object.entries(description.paths as Record<string, object>)) {
