@@ -5,6 +5,7 @@ import { auditCommand } from './audit.ts'
 import { billingCommand } from './billing.ts'
 import { connectCommand } from './connect/index.ts'
 import { doctorCommand } from './doctor.ts'
+import { importCommand } from './import/index.ts'
 import { mockCommand } from './mock.ts'
 import { restoreCommand } from './restore.ts'
 import { witnessCommand } from './witness.ts'
@@ -18,4 +19,5 @@ export function otherCommands(stockyard: Command, dataDir: () => Option): void {
   restoreCommand(stockyard, dataDir)
   doctorCommand(stockyard, dataDir)
   connectCommand(stockyard)
+  importCommand(stockyard)
 }

@@ -26,6 +26,8 @@ export interface Provider {
   /** The file's name, and the id of the upstream that its environment variable makes. */
   readonly id: string
   readonly title: string
+  /** What LiteLLM calls it, besides its id. */
+  readonly litellm?: readonly string[]
   /** Without a trailing slash; OpenAI-compatible ones include their version segment. Absent: must be configured. */
   readonly baseUrl?: string
   /** Where it follows from the upstream's options (a region, a resource). */

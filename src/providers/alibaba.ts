@@ -7,6 +7,7 @@ import { defineProvider, sayings } from '../core/provider.ts'
 export default defineProvider({
   id: 'alibaba',
   title: 'Alibaba Cloud (Qwen)',
+  litellm: ['dashscope'],
   baseUrl: 'https://dashscope-intl.aliyuncs.com/compatible-mode/v1',
   docs: 'https://www.alibabacloud.com/help/en/model-studio/get-api-key',
   environment: { key: 'DASHSCOPE_API_KEY' },

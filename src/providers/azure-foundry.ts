@@ -17,6 +17,7 @@ const unlessClaude =
 export default defineProvider({
   id: 'azure-foundry',
   title: 'Azure AI Foundry',
+  litellm: ['azure_ai'],
   docs: 'https://learn.microsoft.com/azure/ai-foundry/foundry-models/concepts/endpoints',
   options: Type.Object(
     {

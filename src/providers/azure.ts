@@ -25,6 +25,7 @@ const latestOnly =
 export default defineProvider({
   id: 'azure',
   title: 'Azure OpenAI',
+  litellm: ['azure_text'],
   docs: 'https://learn.microsoft.com/azure/ai-foundry/openai/api-version-lifecycle',
   environment: { key: 'AZURE_OPENAI_API_KEY', baseUrl: 'AZURE_OPENAI_BASE_URL' },
   options: Type.Object(

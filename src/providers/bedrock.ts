@@ -93,6 +93,7 @@ function signer(parts: SignerParts): Signer {
 export default defineProvider({
   id: 'bedrock',
   title: 'Amazon Bedrock',
+  litellm: ['bedrock_converse'],
   docs: 'https://docs.aws.amazon.com/bedrock/latest/userguide/api-keys.html',
   environment: { key: 'AWS_BEARER_TOKEN_BEDROCK', baseUrl: 'AWS_ENDPOINT_URL_BEDROCK_RUNTIME' },
   options: Options,

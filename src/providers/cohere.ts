@@ -7,6 +7,7 @@ import { defineProvider, sayings } from '../core/provider.ts'
 export default defineProvider({
   id: 'cohere',
   title: 'Cohere',
+  litellm: ['cohere_chat'],
   baseUrl: 'https://api.cohere.com',
   docs: 'https://dashboard.cohere.com/api-keys',
   environment: { key: 'CO_API_KEY', baseUrl: 'CO_API_URL' },

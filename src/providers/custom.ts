@@ -7,6 +7,7 @@ import { defineProvider } from '../core/provider.ts'
 export default defineProvider({
   id: 'custom',
   title: 'OpenAI-compatible server',
+  litellm: ['openai_like', 'custom_openai', 'litellm_proxy'],
   docs: 'https://platform.openai.com/docs/api-reference/chat',
   speaks: {
     'openai-chat': '/chat/completions',

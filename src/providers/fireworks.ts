@@ -6,6 +6,7 @@ import { defineProvider, sayings } from '../core/provider.ts'
 export default defineProvider({
   id: 'fireworks',
   title: 'Fireworks AI',
+  litellm: ['fireworks_ai'],
   baseUrl: 'https://api.fireworks.ai/inference/v1',
   docs: 'https://app.fireworks.ai/settings/users/api-keys',
   environment: { key: 'FIREWORKS_API_KEY' },

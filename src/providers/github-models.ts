@@ -7,6 +7,7 @@ import { defineProvider, sayings } from '../core/provider.ts'
 export default defineProvider({
   id: 'github-models',
   title: 'GitHub Models',
+  litellm: ['github'],
   baseUrl: 'https://models.github.ai/inference',
   docs: 'https://docs.github.com/rest/models/inference',
   speaks: { 'openai-chat': '/chat/completions', 'openai-embeddings': '/embeddings' },

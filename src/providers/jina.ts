@@ -4,6 +4,7 @@ import { defineProvider, sayings } from '../core/provider.ts'
 export default defineProvider({
   id: 'jina',
   title: 'Jina AI',
+  litellm: ['jina_ai'],
   baseUrl: 'https://api.jina.ai/v1',
   docs: 'https://jina.ai/api-dashboard/key-manager',
   environment: { key: 'JINA_API_KEY' },

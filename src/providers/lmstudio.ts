@@ -6,6 +6,7 @@ import { defineProvider, sayings } from '../core/provider.ts'
 export default defineProvider({
   id: 'lmstudio',
   title: 'LM Studio',
+  litellm: ['lm_studio'],
   baseUrl: 'http://127.0.0.1:1234/v1',
   docs: 'https://lmstudio.ai/docs/developer/openai-compat',
   environment: { key: 'LMSTUDIO_API_KEY', baseUrl: 'LMSTUDIO_BASE_URL' },

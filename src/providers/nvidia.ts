@@ -6,6 +6,7 @@ import { defineProvider, sayings } from '../core/provider.ts'
 export default defineProvider({
   id: 'nvidia',
   title: 'NVIDIA NIM',
+  litellm: ['nvidia_nim'],
   baseUrl: 'https://integrate.api.nvidia.com/v1',
   docs: 'https://build.nvidia.com/settings/api-keys',
   environment: { key: 'NVIDIA_API_KEY', baseUrl: 'NVIDIA_BASE_URL' },

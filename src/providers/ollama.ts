@@ -6,6 +6,7 @@ import { defineProvider } from '../core/provider.ts'
 export default defineProvider({
   id: 'ollama',
   title: 'Ollama',
+  litellm: ['ollama_chat'],
   baseUrl: 'http://127.0.0.1:11434/v1',
   docs: 'https://docs.ollama.com/api/openai-compatibility',
   environment: { key: 'OLLAMA_API_KEY', baseUrl: 'OLLAMA_BASE_URL' },

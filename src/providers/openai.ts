@@ -20,6 +20,7 @@ const COUNTED = [
 export default defineProvider({
   id: 'openai',
   title: 'OpenAI',
+  litellm: ['text-completion-openai'],
   baseUrl: 'https://api.openai.com/v1',
   docs: 'https://platform.openai.com/api-keys',
   environment: { key: 'OPENAI_API_KEY', baseUrl: 'OPENAI_BASE_URL' },

@@ -6,6 +6,7 @@ import { defineProvider, sayings } from '../core/provider.ts'
 export default defineProvider({
   id: 'together',
   title: 'Together AI',
+  litellm: ['together_ai'],
   baseUrl: 'https://api.together.xyz/v1',
   docs: 'https://api.together.ai/settings/api-keys',
   environment: { key: 'TOGETHER_API_KEY', baseUrl: 'TOGETHER_BASE_URL' },

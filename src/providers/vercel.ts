@@ -6,6 +6,7 @@ import { defineProvider } from '../core/provider.ts'
 export default defineProvider({
   id: 'vercel',
   title: 'Vercel AI Gateway',
+  litellm: ['vercel_ai_gateway'],
   baseUrl: 'https://ai-gateway.vercel.sh/v1',
   docs: 'https://vercel.com/docs/ai-gateway/authentication',
   environment: { key: 'AI_GATEWAY_API_KEY' },

@@ -181,6 +181,7 @@ function transportOf(parts: SignerParts, tokenUri: string | undefined) {
 export default defineProvider({
   id: 'vertex',
   title: 'Google Vertex AI',
+  litellm: ['vertex_ai', 'vertex_ai_beta'],
   docs: 'https://cloud.google.com/vertex-ai/docs/authentication',
   options: Type.Object(
     {
