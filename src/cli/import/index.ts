@@ -29,7 +29,7 @@ export function importCommand(stockyard: Command): void {
         environment: process.env,
       })
       parseStrict(File, file)
-      const text = Object.keys(file).length === 0 ? '{}\n' : stringify(file)
+      const text = Object.keys(file).length === 0 ? '{}\n' : stringify(file, { aliasDuplicateObjects: false })
       if (write !== undefined) create(write, text)
       const apply = {
         what: `stockyard config apply ${quoted(write ?? 'stockyard.yaml')}`,

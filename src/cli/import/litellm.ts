@@ -3,9 +3,9 @@
  * aliases. A pure mapping: what has no place in the file is said in the report, and no secret is in either.
  */
 import type { TargetConfiguration } from '../../core/store.ts'
-import { type Deployment, deploymentOf, type Surroundings } from './deployments.ts'
+import { type Deployment, deploymentOf } from './deployments.ts'
 import { fieldsOf, listOf, type Row, rowOf } from './fields.ts'
-import { isAdopted, modelAt, type NamedPlace, namePlaces } from './places.ts'
+import { isAdopted, modelAt, type NamedPlace, namePlaces, type Surroundings } from './places.ts'
 import { emptyReport, quoted, type Report } from './report.ts'
 import { budgetStep, type Chains, type Settings, settingsOf } from './settings.ts'
 
@@ -61,6 +61,11 @@ export function fromLiteLLM(input: unknown, around: Surroundings): Imported {
         modules.budgets = { mode: 'enforce' }
   }
   for (const deployment of deployments) limit(deployment, idOf(deployment), modules, report)
+  if (modules.budgets) {
+    const why =
+      'a model without a known price is refused under a budget (setting unpriced of module budgets), not taken for free.'
+    report.differs.push({ at: 'budgets', why })
+  }
   saySecrets(deployments, places, report)
 
   const upstreams = [...new Set(places.values())].flatMap(({ id, written }) =>
@@ -73,10 +78,10 @@ export function fromLiteLLM(input: unknown, around: Surroundings): Imported {
     aliases,
     prices: pricesOf(deployments, idOf, report),
   }
-  return {
-    file: Object.fromEntries(Object.entries(sections).filter(([, section]) => Object.keys(section).length > 0)),
-    report,
-  }
+  const file = Object.entries(sections)
+    .map(([name, section]) => [name, Object.fromEntries(Object.entries(section))] as const)
+    .filter(([, section]) => Object.keys(section).length > 0)
+  return { file: Object.fromEntries(file), report }
 }
 
 function namesOf(
@@ -257,7 +262,7 @@ function saySecrets(
       const why =
         secret.kind === 'variable'
           ? `with ${variable} set`
-          : `with ${variable} set to ${secret.where} of ${at}, which is not copied`
+          : `with ${variable} set to what stands in ${at} as ${secret.where}; it is not copied`
       report.before.push({ what: words.join(' '), why })
     } else if (
       written &&

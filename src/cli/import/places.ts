@@ -7,6 +7,13 @@ import type { Provider } from '../../core/provider.ts'
 import type { JsonObject } from '../../core/request.ts'
 import type { UpstreamConfiguration } from '../../core/store.ts'
 
+export interface Surroundings {
+  readonly providers: readonly Provider[]
+  readonly catalog: Catalog
+  /** For what is no secret: an address, a version. */
+  readonly environment: Readonly<Record<string, string | undefined>>
+}
+
 /** A key by the variable it is in, or as it stands in the file: that one is compared, and never written anywhere. */
 export type Secret =
   | { readonly kind: 'none' }

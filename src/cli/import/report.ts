@@ -13,7 +13,7 @@ export interface Step {
 export interface Report {
   /** To be done before the file is applied: secrets do not stand in it. */
   readonly before: Step[]
-  /** And after it. */
+  /** And then. */
   readonly after: Step[]
   /** In the file, but not the same as it was. */
   readonly differs: Note[]
@@ -34,7 +34,7 @@ export function reportText({ before, after, differs, missing }: Report): string 
     all.length === 0 ? [] : [title, ...all.map(({ at, why }) => `  ${at}: ${why}`), '']
   return [
     ...steps('Before the file is applied:', before),
-    ...steps('After it is applied:', after),
+    ...steps('Then:', after),
     ...notes('In the file, and not quite the same:', differs),
     ...notes('Not carried over:', missing),
   ].join('\n')
