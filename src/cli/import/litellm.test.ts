@@ -169,6 +169,7 @@ model_list:
   - { model_name: d, litellm_params: { model: together_ai/meta-llama/Llama-3.3-70B, api_base: "https://api.together.xyz/v1/" } }
   - { model_name: e, litellm_params: { model: claude-sonnet-4-5 } }
   - { model_name: f, litellm_params: { model: replicate/x } }
+  - { model_name: h, litellm_params: { model: azure_ai/mistral-large, api_base: "https://acme.services.ai.azure.com/models", api_key: os.environ/K } }
   - { model_name: g, litellm_params: { model: vertex_ai/gemini-2.5-pro } }
   - { model_name: "x-*-y", litellm_params: { model: "openai/*" } }
 `,
@@ -183,8 +184,9 @@ model_list:
   assert.equal(file.upstreams['ollama-localhost-11434'].baseUrl, 'http://localhost:11434/v1')
   assert.deepEqual(file.routes.d.targets, [{ upstream: 'together', model: 'meta-llama/Llama-3.3-70B' }])
   assert.deepEqual(file.routes.e.targets, [{ upstream: 'anthropic', model: 'claude-sonnet-4-5' }])
-  assert.deepEqual(Object.keys(file.routes), ['a', 'c', 'd', 'e'])
-  has(said, 'UNSET is not set here', 'model_list[1] (b)', '"replicate/x"', 'model_list[6] (g)', 'model_list[7] (x-*-y)')
+  assert.deepEqual(file.upstreams['azure-foundry-acme'].options, { resource: 'acme' })
+  assert.deepEqual(Object.keys(file.routes), ['a', 'c', 'd', 'e', 'h'])
+  has(said, 'UNSET is not set here', 'model_list[1] (b)', '"replicate/x"', 'model_list[7] (g)', 'model_list[8] (x-*-y)')
 })
 
 test('budgets of everybody, of a provider, of a deployment and of end users are made by commands', () => {

@@ -78,7 +78,7 @@ export function addressOf(
   const resource = hostname.split('.')[0] as string
   const usual = provider.baseUrl ?? provider.baseUrlOf?.({ ...options, resource })
   const isBare = pathname === '/'
-  if (provider.baseUrlOf && usual !== undefined && isBare && originOf(usual).origin === origin) return { resource }
+  if (provider.baseUrlOf && usual !== undefined && originOf(usual).origin === origin) return { resource }
   if (!isBare || usual === undefined || !(provider.local || provider.baseUrlOf)) return { baseUrl: plain }
   const completed = origin + originOf(usual).pathname.replace(/\/$/, '')
   return completed === provider.baseUrl ? {} : { baseUrl: completed }
