@@ -215,8 +215,8 @@ function createLimiter(host: Host, chosen: Settings, counters: Counters) {
     }
   }
 
-  /** What calls to upstreams took, until their exchange ends. */
-  const calls = new Map<Exchange, { readonly attempt: Attempt; readonly claims: readonly Claim[] }[]>()
+  /** What calls to upstreams took, until their exchange ends. Not a Map: see core/underway.ts. */
+  const calls = new WeakMap<Exchange, { readonly attempt: Attempt; readonly claims: readonly Claim[] }[]>()
 
   async function call(x: Exchange, attempt: Attempt, claims: Claim[], next: () => Promise<Reply>): Promise<Reply> {
     for (const { counter } of claims) if (counter.loading) await counter.loading
@@ -250,7 +250,7 @@ function createLimiter(host: Host, chosen: Settings, counters: Counters) {
       return applied.length === 0 ? next() : call(x, attempt, claimsOf(x, applied, attempt.target), next)
     },
     ended(x: Exchange): void {
-      const made = calls.size === 0 ? undefined : calls.get(x)
+      const made = calls.get(x)
       if (!made) return
       calls.delete(x)
       for (const { attempt, claims } of made) settle(claims, attempt.usage ?? NO_USAGE)
