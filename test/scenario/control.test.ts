@@ -1,12 +1,19 @@
 /** Runtime control: toggles, revisions, ownership, and what happens to a change that cannot be. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import type { Module } from '../../src/core/module.ts'
 import { modules } from '../../src/modules/index.ts'
-import { exchange, runGateway } from '../running/index.ts'
+import { exchange, type Running, runGateway } from '../running/index.ts'
+
+/** What a module needs to be on itself. */
+async function ready(gateway: Running, { requires = [] }: Module): Promise<void> {
+  for (const id of requires) await gateway.admin('PUT', `modules/${id}`, { mode: 'enforce' })
+}
 
 for (const module of modules) {
   test(`A93: ${module.id} toggled a hundred times under traffic: no exchange fails, nothing leaks`, async (t) => {
     const gateway = await runGateway(t)
+    await ready(gateway, module)
     // Somebody who is known whether identity is asked or not.
     const { headers } = gateway.key()
     let on = true
@@ -29,6 +36,7 @@ for (const module of modules) {
 
   test(`${module.id}: {} is valid, settings round-trip, an unknown setting is refused with its path`, async (t) => {
     const gateway = await runGateway(t)
+    await ready(gateway, module)
     const { settings } = (await gateway.admin('PUT', `modules/${module.id}`, { mode: 'enforce', settings: {} })).module
     const again = (await gateway.admin('PUT', `modules/${module.id}`, { settings })).module
     assert.deepEqual(again.settings, settings)
