@@ -71,6 +71,7 @@ function command(...args: string[]) {
       STOCKYARD_URL: gateway.url,
       STOCKYARD_DATA_DIR: dataDir,
       NEW_MASTER: 'a new master key, long enough',
+      UPSTREAM_KEY: 'sk-test',
     },
     encoding: 'utf8',
     timeout: 20_000,
@@ -83,6 +84,9 @@ before(async () => {
   if (skip) return
   mock = await start(['mock', '--port', '0'], {})
   gateway = await startGateway()
+  for (const id of ['bedrock', 'cohere']) {
+    command('upstreams', 'set', id, '--provider', id, '--base-url', mock.url, '--secret-env', 'UPSTREAM_KEY')
+  }
 })
 after(async () => {
   for (const each of [gateway, mock]) if (each && each.child.exitCode === null) await ended(each.child, 'SIGKILL')
