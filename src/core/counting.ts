@@ -10,8 +10,9 @@ import { TIMEOUTS } from './exchange.ts'
 import { claimed } from './objects.ts'
 import type { AttemptPorts } from './outgoing.ts'
 import { bodyFor, dialectFor } from './outgoing.ts'
+import { callUpstream } from './own-call.ts'
 import * as phases from './pipeline.ts'
-import { authorized, pathOf } from './provider.ts'
+import { pathOf } from './provider.ts'
 import type { JsonObject, JsonValue, MediaPart, ModelRequest, Part } from './request.ts'
 import type { Snapshot } from './snapshot.ts'
 
@@ -82,7 +83,7 @@ async function byVendor(
   ports: AttemptPorts,
 ): Promise<number | undefined> {
   const { upstream, model } = target
-  const { provider, signer, options } = upstream
+  const { provider, options } = upstream
   const dialect = dialectFor(x, target, ports.dialects)
   const side = dialect?.upstream
   const counts = dialect && provider.counts?.[dialect.id]
@@ -91,29 +92,19 @@ async function byVendor(
   try {
     const written = ports.wire.parseJson(Buffer.concat(bodyFor(x, x.plan, target, dialect, side, ports)))
     const body = [Buffer.from(JSON.stringify(counts.ask(written as JsonObject, model)))]
-    const url = upstream.baseUrl + path
-    const headers: Record<string, string> = {
+    const headers = {
       ...ports.wire.upstreamHeaders(x.headers, provider.forward ?? []),
       'content-type': 'application/json',
       'user-agent': `stockyard/${ports.version}`,
-      ...provider.headers,
-      ...upstream.headers,
     }
-    if (signer) Object.assign(headers, (await signer.sign({ method: 'POST', url, headers, body }, secret)).headers)
-    else if (secret !== undefined) {
-      Object.assign(headers, authorized(provider.sign, secret))
-    }
-    const reply = await ports.wire.egress.send({
-      upstream: upstream.id,
+    const reply = await callUpstream(ports.wire.egress, upstream, {
       method: 'POST',
-      url,
+      path,
       headers,
       body,
-      streamed: false,
+      secret,
       timeouts: TIMES,
       signal: x.signal,
-      ...(upstream.allowHosts === undefined ? {} : { allowHosts: upstream.allowHosts }),
-      ...(upstream.way === undefined ? {} : { way: upstream.way }),
     })
     const answer = await reply.collect(MOST_ANSWER)
     return reply.status === 200 ? countIn(ports.wire.parseJson(answer)) : undefined

@@ -1,13 +1,14 @@
 /**
- * Work that goes on at an upstream after the call that began it: batches, answers in the background. Each is looked at when its maker asks for it, and
- * now and then besides, and booked once, when it is over: what it used, batches at the vendor's rate for them, to whoever made
- * it. The rows' numbers follow from the call that made it, so booking it twice is booking it once.
+ * Work that goes on at an upstream after the call that began it: batches, answers in the background. Each is looked at when
+ * its maker asks for it, and now and then besides, and booked once, when it is over: what it used, batches at the vendor's rate
+ * for them, to whoever made it. The rows' numbers follow from the call that made it, so booking it twice is booking it once.
  */
 import type { Egress, IncomingReply } from './egress.ts'
 import { failure } from './errors.ts'
 import { type Target, TIMEOUTS, type Upstream } from './exchange.ts'
 import { divideRounded, type NanoUsd, nanoUsdOf, ZERO } from './money.ts'
 import type { Objects, OwnedObject } from './objects.ts'
+import { callUpstream } from './own-call.ts'
 import { pathOf } from './provider.ts'
 import type { Jobs } from './relay.ts'
 import type { JsonObject } from './request.ts'
@@ -44,7 +45,7 @@ const MOST_MODELS = 1_000
 export function createSettlement(ports: SettlementPorts): Settlement {
   const running = new Map<string, Promise<void>>()
 
-  /** One at a time for each batch: whoever comes second waits for the first. */
+  /** One at a time for each job: whoever comes second waits for the first. */
   function once(object: OwnedObject, work: () => Promise<void>): Promise<void> {
     const key = `${object.upstream}\n${object.id}`
     const known = running.get(key)
@@ -115,26 +116,9 @@ export function createSettlement(ports: SettlementPorts): Settlement {
   }
 
   async function fetched({ upstream, secret, base }: Place, path: string): Promise<IncomingReply> {
-    const url = upstream.baseUrl + base + path
-    const { provider, signer } = upstream
-    const headers: Record<string, string> = { ...provider.headers, ...upstream.headers }
-    if (signer) {
-      const signed = await signer.sign({ method: 'GET', url, headers, body: [] }, secret)
-      Object.assign(headers, signed.headers)
-    } else if (secret !== undefined) {
-      Object.assign(headers, provider.sign ? provider.sign(secret) : { authorization: `Bearer ${secret}` })
-    }
-    const reply = await ports.egress.send({
-      upstream: upstream.id,
-      method: 'GET',
-      url,
-      headers,
-      streamed: false,
-      timeouts: TIMEOUTS,
-      signal: new AbortController().signal,
-      ...(upstream.allowHosts === undefined ? {} : { allowHosts: upstream.allowHosts }),
-      ...(upstream.way === undefined ? {} : { way: upstream.way }),
-    })
+    const { signal } = new AbortController()
+    const asked = { method: 'GET', path: base + path, secret, timeouts: TIMEOUTS, signal } as const
+    const reply = await callUpstream(ports.egress, upstream, asked)
     if (reply.status === 200) return reply
     reply.abort()
     throw failure('upstream_error', { upstream: upstream.id, problem: `status ${reply.status}` })

@@ -106,6 +106,15 @@ test('A104: an upstream that asks for a certificate gets its own, trusted by an 
   seen.splice(0)
   await gateway.chat('inner/gpt-4o-mini+status=500', 'hello')
   await until(() => seen.length > 1, 'it is looked at')
+  await put(gateway, baseUrl, { ca, certificate: CLIENT.cert })
+  await gateway.admin('PUT', 'modules/guardrails', {
+    mode: 'enforce',
+    settings: { rules: [{ id: 'moderated', type: 'openai-moderation', on: 'request', upstream: 'inner' }] },
+  })
+  seen.splice(0)
+  const moderated = await gateway.chat('openai/gpt-4o-mini', 'hello')
+  assert.equal(moderated.status, 200, moderated.text)
+  assert.deepEqual(seen, ['stockyard.example'], 'a module asked it')
 
   // A removed upstream takes its key along.
   await gateway.admin('DELETE', 'upstreams/inner')

@@ -6,6 +6,7 @@
 import type { Egress } from '../egress.ts'
 import { GatewayError } from '../errors.ts'
 import { type Credential, TIMEOUTS, type Upstream } from '../exchange.ts'
+import { callUpstream } from '../own-call.ts'
 import type { HealthBook } from './health.ts'
 
 export interface HealthCheck {
@@ -47,25 +48,14 @@ export function createChecks(health: HealthBook, egress: Egress, now: () => numb
       const ms = Math.round(performance.now() - began)
       looks.set(upstream.id, { upstream: upstream.id, path, at: now(), ...facts, ms })
     }
-    const { provider, signer, allowHosts, way } = upstream
-    const url = upstream.baseUrl + path
-    const headers: Record<string, string> = { accept: 'application/json', ...provider.headers, ...upstream.headers }
     try {
-      if (signer)
-        Object.assign(headers, (await signer.sign({ method: 'GET', url, headers, body: [] }, key?.secret)).headers)
-      else if (key) {
-        Object.assign(headers, provider.sign ? provider.sign(key.secret) : { authorization: `Bearer ${key.secret}` })
-      }
-      const reply = await egress.send({
-        upstream: upstream.id,
+      const reply = await callUpstream(egress, upstream, {
         method: 'GET',
-        url,
-        headers,
-        streamed: false,
+        path,
+        headers: { accept: 'application/json' },
+        secret: key?.secret,
         timeouts: { ...TIMEOUTS, headersUnstreamedMs: PATIENCE_MS, totalMs: PATIENCE_MS },
         signal: ending.signal,
-        ...(allowHosts === undefined ? {} : { allowHosts }),
-        ...(way === undefined ? {} : { way }),
       })
       await reply.collect(MOST_ANSWER)
       seen({ status: reply.status })
