@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs'
 import type { Command, Option } from 'commander'
 import { parse, stringify } from 'yaml'
 import { inputTokens, outputTokens, type Usage } from '../core/usage.ts'
+import { billingCommand } from './billing.ts'
 import { type ClientFlags, call, fail, table } from './client.ts'
 import { configurationCommands } from './configuration-commands.ts'
 import { directoryCommands } from './directory-commands.ts'
@@ -294,6 +295,7 @@ export function apiCommands(stockyard: Command, dataDir: () => Option): void {
     })
 
   configurationCommands(stockyard, own, show)
+  billingCommand(stockyard, own, show)
 
   own(stockyard, 'backup <directory>', 'consistent copies of all files, while running').action(
     async (directory: string, flags: ClientFlags) => {

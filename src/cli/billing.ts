@@ -1,9 +1,10 @@
 /** `stockyard billing …`: terms, grants, balances and statements; each is one call of the admin API. */
 import { readFileSync } from 'node:fs'
 import { pipeline } from 'node:stream/promises'
-import type { Command, Option } from 'commander'
+import type { Command } from 'commander'
 import { parse, stringify } from 'yaml'
 import { type ClientFlags, call, download, fail, table } from './client.ts'
+import type { Own, Show } from './directory-words.ts'
 
 type Row = Record<string, unknown>
 type Flags = ClientFlags & Readonly<Record<string, string | undefined>>
@@ -16,18 +17,8 @@ function scopeOf(account: string): Row {
 const given = (fields: Row): Row =>
   Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined))
 
-export function billingCommand(stockyard: Command, dataDir: () => Option): void {
+export function billingCommand(stockyard: Command, own: Own, show: Show): void {
   const billing = stockyard.command('billing').description('what organizations and teams are charged')
-  const own = (parent: Command, name: string, description: string): Command =>
-    parent
-      .command(name)
-      .description(description)
-      .option('--url <address>', 'the gateway', process.env.STOCKYARD_URL ?? 'http://127.0.0.1:4200')
-      .addOption(dataDir())
-      .option('--json', 'as JSON')
-  const show = (flags: ClientFlags, answer: unknown, text: () => string): void =>
-    console.log(flags.json ? JSON.stringify(answer, null, 2) : text())
-
   for (const [path, columns, description] of [
     [
       'terms',

@@ -2,7 +2,6 @@
 import type { Command, Option } from 'commander'
 import { apiCommands } from './api-commands.ts'
 import { auditCommand } from './audit.ts'
-import { billingCommand } from './billing.ts'
 import { connectCommand } from './connect/index.ts'
 import { doctorCommand } from './doctor.ts'
 import { importCommand } from './import/index.ts'
@@ -14,7 +13,6 @@ export function otherCommands(stockyard: Command, dataDir: () => Option): void {
   mockCommand(stockyard)
   apiCommands(stockyard, dataDir)
   auditCommand(stockyard, dataDir)
-  billingCommand(stockyard, dataDir)
   witnessCommand(stockyard)
   restoreCommand(stockyard, dataDir)
   doctorCommand(stockyard, dataDir)

@@ -17,7 +17,7 @@ import { directoryRoutes } from './directory/index.ts'
 import { createInside, modelFacts, type Permit } from './inside.ts'
 import { openApi } from './openapi.ts'
 import { operationRoutes } from './operations.ts'
-import type { AdminContext, CoreCall, CoreRoute } from './route.ts'
+import { type AdminContext, type CoreCall, type CoreRoute, urlOf } from './route.ts'
 import { createDoor, type SignedIn, sessionRoutes } from './sessions.ts'
 import { signInRoutes } from './sign-in.ts'
 import { targetRoutes } from './targets.ts'
@@ -36,9 +36,6 @@ export const coreRoutes: readonly CoreRoute[] = [
 /** What a route takes, where it does not say. */
 export const needsOf = ({ needs, method }: Pick<CoreRoute, 'needs' | 'method'>): Needs =>
   needs ?? (method === 'GET' ? 'read' : 'manage')
-/** Where it is. */
-export const urlOf = (route: CoreRoute | AdminRoute): string =>
-  `${'root' in route && route.root ? '' : '/api'}/${route.path}`
 const NOBODY: Actor = { name: 'nobody', memberships: [] }
 
 /** Everywhere, and not only where no place says otherwise. */

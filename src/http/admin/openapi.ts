@@ -1,18 +1,15 @@
 /** The OpenAPI 3.1 description of the admin API, made from the route definitions. */
 import type { AdminRoute, Module } from '../../core/module.ts'
-import type { CoreRoute } from './route.ts'
+import { type CoreRoute, urlOf } from './route.ts'
 
 export function openApi(modules: readonly Module[], core: readonly CoreRoute[], version: string): object {
   const paths: Record<string, Record<string, object>> = {}
   const add = (route: CoreRoute | AdminRoute, tag: string): void => {
     const names: string[] = []
-    const path = `${'root' in route && route.root ? '' : '/api'}/${route.path}`.replace(
-      /:(\w+)|\*/g,
-      (_, name: string | undefined) => {
-        names.push(name ?? 'name')
-        return `{${name ?? 'name'}}`
-      },
-    )
+    const path = urlOf(route).replace(/:(\w+)|\*/g, (_, name: string | undefined) => {
+      names.push(name ?? 'name')
+      return `{${name ?? 'name'}}`
+    })
     const parameters = [
       ...names.map((name) => ({ name, in: 'path', required: true, schema: { type: 'string' } })),
       ...Object.entries(route.query?.properties ?? {}).map(([name, schema]) => ({ name, in: 'query', schema })),

@@ -8,7 +8,7 @@ import type { Session } from '../../core/directory.ts'
 import type { Egress } from '../../core/egress.ts'
 import type { Principal } from '../../core/exchange.ts'
 import type { Gateway } from '../../core/gateway.ts'
-import type { AdminCall, Awaitable, Needs } from '../../core/module.ts'
+import type { AdminCall, AdminRoute, Awaitable, Needs } from '../../core/module.ts'
 import type { LedgerFact } from '../../core/store.ts'
 import type { Price } from '../../core/usage.ts'
 import type { Asked } from '../explain.ts'
@@ -100,3 +100,7 @@ export interface CoreRoute {
   readonly row?: true
   handle(context: AdminContext, call: CoreCall): Awaitable<unknown>
 }
+
+/** Where a route is. */
+export const urlOf = (route: CoreRoute | AdminRoute): string =>
+  `${'root' in route && route.root ? '' : '/api'}/${route.path}`

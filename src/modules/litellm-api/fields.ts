@@ -4,6 +4,7 @@
  */
 import { type TProperties, type TSchema, Type } from 'typebox'
 import { badRequest } from '../../core/errors.ts'
+import type { AdminRoute } from '../../core/module.ts'
 import type { JsonObject } from '../../core/request.ts'
 
 const closed = { additionalProperties: false }
@@ -196,3 +197,11 @@ export const TeamList = optional('organization_id', 'user_id')
 export const UserAsked = optional('user_id')
 export const SpendAsked = optional('api_key', 'user_id', 'team_id', 'request_id', 'start_date', 'end_date', 'summarize')
 export const ModelAsked = optional('litellm_model_id')
+
+/** One of LiteLLM's routes: for whoever is signed in, and answered with its names. */
+export const route = (one: Omit<AdminRoute, 'root' | 'answer' | 'needs'> & Partial<AdminRoute>): AdminRoute => ({
+  needs: 'signed-in',
+  answer: Answer,
+  ...one,
+  root: true,
+})

@@ -79,12 +79,6 @@ async function regenerate(host: Host, call: AdminCall, named: string | undefined
 }
 
 const example = { key: 'sk-sy-…', key_alias: 'chat app', max_budget: 10, budget_duration: '30d', spend: 0 }
-const route = (one: Omit<AdminRoute, 'root' | 'answer' | 'needs'> & Partial<AdminRoute>): AdminRoute => ({
-  needs: 'signed-in',
-  answer: fields.Answer,
-  ...one,
-  root: true,
-})
 
 async function listed(host: Host, call: AdminCall): Promise<JsonObject> {
   const {
@@ -122,7 +116,7 @@ async function listed(host: Host, call: AdminCall): Promise<JsonObject> {
 }
 
 export const keyRoutes: readonly AdminRoute[] = [
-  route({
+  fields.route({
     method: 'POST',
     path: 'key/generate',
     summary: 'Makes a key; it is in this answer and never shown again.',
@@ -130,7 +124,7 @@ export const keyRoutes: readonly AdminRoute[] = [
     example: { key_alias: 'chat app', models: ['gpt-4o-mini'], max_budget: 10, budget_duration: '30d' },
     handle: (host, call) => together((undo) => generateKey(host, call, withoutNulls(fields.honoured(call.body)), undo)),
   }),
-  route({
+  fields.route({
     method: 'POST',
     path: 'key/update',
     summary: 'Changes a key: absent fields stay, null takes one away.',
@@ -142,7 +136,7 @@ export const keyRoutes: readonly AdminRoute[] = [
       return together(async (undo) => ({ key, ...(await updateKey(host, call, row, asked, undo)) }))
     },
   }),
-  route({
+  fields.route({
     method: 'GET',
     path: 'key/info',
     needs: 'caller',
@@ -163,7 +157,7 @@ export const keyRoutes: readonly AdminRoute[] = [
       return { key: key ?? own.id, info: await keyInfo(host, own) }
     },
   }),
-  route({
+  fields.route({
     method: 'POST',
     path: 'key/delete',
     summary: 'Removes keys, by themselves, their ids or their aliases.',
@@ -180,7 +174,7 @@ export const keyRoutes: readonly AdminRoute[] = [
     },
   }),
   ...(['block', 'unblock'] as const).map((action) =>
-    route({
+    fields.route({
       method: 'POST',
       path: `key/${action}`,
       summary: action === 'block' ? 'Blocks a key, from its next request on.' : 'Lets a blocked key in again.',
@@ -193,7 +187,7 @@ export const keyRoutes: readonly AdminRoute[] = [
       },
     }),
   ),
-  route({
+  fields.route({
     method: 'POST',
     path: 'key/regenerate',
     summary: 'Gives a key a new secret; the old one ends at once, or after `grace_period`.',
@@ -201,7 +195,7 @@ export const keyRoutes: readonly AdminRoute[] = [
     example: { key: 'sk-sy-…', grace_period: '24h' },
     handle: (host, call) => regenerate(host, call, undefined),
   }),
-  route({
+  fields.route({
     method: 'POST',
     path: 'key/:key/regenerate',
     summary: 'The same, with the key in the path.',
@@ -209,7 +203,7 @@ export const keyRoutes: readonly AdminRoute[] = [
     example: { grace_period: '24h' },
     handle: (host, call) => regenerate(host, call, call.params.key),
   }),
-  route({
+  fields.route({
     method: 'GET',
     path: 'key/list',
     summary: 'The ids of keys, in pages; with `return_full_object=true` the keys.',

@@ -55,15 +55,9 @@ async function join(host: Host, call: AdminCall, team: Team, member: Member, und
 }
 
 const example = { team_id: 'ml', team_alias: 'Machine learning', max_budget: 500, budget_duration: '30d', spend: 0 }
-const route = (one: Omit<AdminRoute, 'root' | 'answer' | 'needs'> & Partial<AdminRoute>): AdminRoute => ({
-  needs: 'signed-in',
-  answer: fields.Answer,
-  ...one,
-  root: true,
-})
 
 export const teamRoutes: readonly AdminRoute[] = [
-  route({
+  fields.route({
     method: 'POST',
     path: 'team/new',
     summary: 'Makes a team.',
@@ -99,7 +93,7 @@ export const teamRoutes: readonly AdminRoute[] = [
         return teamInfo(host, teamOf(host, id))
       }),
   }),
-  route({
+  fields.route({
     method: 'POST',
     path: 'team/update',
     summary: 'Changes a team: absent fields stay, null takes one away.',
@@ -127,7 +121,7 @@ export const teamRoutes: readonly AdminRoute[] = [
       })
     },
   }),
-  route({
+  fields.route({
     method: 'GET',
     path: 'team/info',
     summary: 'One team with its keys and members.',
@@ -151,7 +145,7 @@ export const teamRoutes: readonly AdminRoute[] = [
       }
     },
   }),
-  route({
+  fields.route({
     method: 'GET',
     path: 'team/list',
     summary: 'The teams that you may see.',
@@ -178,7 +172,7 @@ export const teamRoutes: readonly AdminRoute[] = [
       return Promise.all(wanted.flatMap((id) => host.directory.get('team', id) ?? []).map((row) => teamInfo(host, row)))
     },
   }),
-  route({
+  fields.route({
     method: 'POST',
     path: 'team/member_add',
     summary: 'Makes users members of a team; who is not known yet is made.',

@@ -3,7 +3,7 @@
  * by whoever manages the instance, and never changed or removed. Correcting one is another row.
  */
 import { Type } from 'typebox'
-import { anchorOf, type Draft, type Rows, type Selector, type Terms } from '../../../core/directory.ts'
+import { anchorOf, type Draft, type Selector, type Terms } from '../../../core/directory.ts'
 import { badRequest, failure } from '../../../core/errors.ts'
 import { letters } from '../../../core/keys.ts'
 import { parseDollars } from '../../../core/money.ts'
@@ -12,7 +12,7 @@ import { type Actor, INSTANCE, may, type Place } from '../../../core/roles.ts'
 import { parseStrict } from '../../../core/settings.ts'
 import { BUCKETS } from '../../../core/usage.ts'
 import type { AdminContext, CoreCall, CoreRoute } from '../route.ts'
-import { change, forbidden, found, paged, pageOf, shown } from './rows.ts'
+import { change, forbidden, found, placed, shown } from './rows.ts'
 import { closed, GrantDraft, GrantRow, Page, TermsDraft, TermsRow } from './schemas.ts'
 
 type Kind = 'grant' | 'terms'
@@ -102,17 +102,7 @@ function routesOf(kind: Kind, { draft: Draft, row: Row, path, what, example, mad
       query: Type.Object({ at: Type.Optional(Type.String()), ...Page }, closed),
       answer: Type.Object({ [path]: Type.Array(Row), next: Type.Union([Type.String(), Type.Null()]) }, closed),
       example: { [path]: [example], next: null },
-      handle(context, { who, query }) {
-        const page = pageOf(query)
-        const at = query.at as string | undefined
-        const rows = context.gateway.store.directory.list(kind, {
-          ...(at === undefined ? {} : { anchor: at }),
-          ...page,
-        })
-        const visible = (rows as readonly Rows[Kind][]).filter((row) => sees(context, who, row.scope))
-        const { next, ...answer } = paged(path, visible, page)
-        return { ...answer, next: rows.length === page.limit ? (rows.at(-1)?.id ?? null) : next }
-      },
+      handle: (context, { who, query }) => placed(context, kind, path, query, (scope) => sees(context, who, scope)),
     },
     {
       method: 'POST',

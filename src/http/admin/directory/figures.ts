@@ -10,7 +10,7 @@ import { type Actor, may, type Place } from '../../../core/roles.ts'
 import { parseStrict } from '../../../core/settings.ts'
 import type { AdminContext, CoreCall, CoreRoute } from '../route.ts'
 import { expected } from './organizations.ts'
-import { change, forbidden, found, merged, paged, pageOf, shown } from './rows.ts'
+import { change, forbidden, found, merged, placed, shown } from './rows.ts'
 import {
   BudgetChange,
   BudgetDraft,
@@ -120,20 +120,7 @@ function routesOf(
       query: Type.Object({ at: Type.Optional(Type.String()), ...Page }, closed),
       answer: Type.Object({ [path]: Type.Array(Row), next: Type.Union([Type.String(), Type.Null()]) }, closed),
       example: { [path]: [example], next: null },
-      handle(context, { who, query }) {
-        const page = pageOf(query)
-        const at = query.at as string | undefined
-        const rows = context.gateway.store.directory.list(kind, {
-          ...(at === undefined ? {} : { anchor: at }),
-          ...page,
-        })
-        const { next, ...answer } = paged(
-          path,
-          rows.filter((row) => sees(context, who, row.scope)),
-          page,
-        )
-        return { ...answer, next: rows.length === page.limit ? (rows.at(-1)?.id ?? null) : next }
-      },
+      handle: (context, { who, query }) => placed(context, kind, path, query, (scope) => sees(context, who, scope)),
     },
     {
       method: 'POST',

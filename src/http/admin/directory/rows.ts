@@ -1,5 +1,5 @@
 /** What all routes of the directory share: how a row is shown, changed and dry-run, and whose it is. */
-import type { Draft, Edit, Row, RowKind, Rows } from '../../../core/directory.ts'
+import type { Draft, Edit, FigureKind, Row, RowKind, Rows, Selector } from '../../../core/directory.ts'
 import { failure } from '../../../core/errors.ts'
 import type { Principal } from '../../../core/exchange.ts'
 import { letters } from '../../../core/keys.ts'
@@ -92,6 +92,24 @@ export function pageOf(query: Readonly<Record<string, unknown>>): Paged {
 export function paged<K extends RowKind>(name: string, rows: readonly Rows[K][], { limit }: Paged): JsonObject {
   const last = rows.at(-1)
   return { [name]: rows.map(shown), next: rows.length === limit && last ? last.id : null }
+}
+
+/**
+ * The rows on places that the caller may see, of one place if it is named. The next page begins behind what was looked
+ * through, however little of it may be seen.
+ */
+export function placed(
+  context: AdminContext,
+  kind: FigureKind,
+  name: string,
+  query: CoreCall['query'],
+  sees: (scope: Selector) => boolean,
+): JsonObject {
+  const page = pageOf(query)
+  const at = query.at as string | undefined
+  const rows = context.gateway.store.directory.list(kind, { ...(at === undefined ? {} : { anchor: at }), ...page })
+  const seen = rows.filter(({ scope }) => sees(scope))
+  return { [name]: seen.map(shown), next: rows.length === page.limit ? (rows.at(-1)?.id ?? null) : null }
 }
 
 /** Ends what these callers have running, if that was asked for. */
