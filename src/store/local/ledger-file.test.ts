@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
 import { join } from 'node:path'
 import type { DatabaseSync } from 'node:sqlite'
 import { type TestContext, test } from 'node:test'
+import { Worker } from 'node:worker_threads'
 import { nanoUsdOf } from '../../core/money.ts'
 import { LEDGER_MIGRATIONS } from '../migrations/ledger.ts'
 import { connect } from './database.ts'
@@ -184,4 +186,24 @@ test('the search for open attempts and the reports use their indexes', (t) => {
   assert.match(plan("SELECT max(attempt) FROM ledger WHERE kind = 'opened'"), /ledger_opened/)
   assert.match(plan("SELECT sum(cost) FROM ledger WHERE kind <> 'opened' AND at >= 1 AND at < 2"), /ledger_at/)
   assert.match(plan("SELECT sum(cost) FROM ledger WHERE kind <> 'opened' AND principal = 'a' AND at >= 1"), /ledger_at/)
+})
+
+test('closing waits for a checkpoint that keeps the writer out', async (t) => {
+  const { path, file } = scratchFile(t)
+  file.write([openedRow(1), closedRow(1)])
+  const other = new Worker(
+    `const { workerData, parentPort } = require('node:worker_threads')
+     const db = new (require('node:sqlite').DatabaseSync)(workerData)
+     db.exec('BEGIN IMMEDIATE')
+     parentPort.postMessage('held')
+     setTimeout(() => { db.exec('ROLLBACK'); db.close() }, 200)`,
+    { eval: true, workerData: path },
+  )
+  const ended = once(other, 'exit')
+  await once(other, 'message')
+  file.close()
+  await ended
+  const db = connect({ path, readOnly: true, busyMs: 0 })
+  atEnd(t, () => db.close())
+  assert.deepEqual({ ...db.prepare("SELECT seq FROM marks WHERE name = 'settled'").get() }, { seq: 3 })
 })

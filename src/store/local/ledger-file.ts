@@ -40,6 +40,7 @@ const INSERT_IN_DOUBT = `
 
 /** How many rows may pass before the place from which a start must look for open attempts is written down again. */
 const ROWS_PER_MARK = 10_000
+const CLOSING_BUSY_MS = 5_000
 
 export class LedgerFile {
   readonly #db: DatabaseSync
@@ -123,9 +124,13 @@ export class LedgerFile {
     return repeated
   }
 
-  /** Notes how far everything is settled, so that the next start has nothing to look through. */
+  /**
+   * Notes how far everything is settled, so that the next start has nothing to look through. Nobody is served any more,
+   * so this may wait for a checkpoint that keeps the writer out.
+   */
   close(): void {
     try {
+      this.#db.exec(`PRAGMA busy_timeout = ${CLOSING_BUSY_MS}`)
       if (this.#rowsSinceMark > 0) inTransaction(this.#db, () => this.#writeMark())
     } finally {
       this.#db.close()
