@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import * as auditor from '../../scripts/audit-verifier.mjs'
 import { canonical } from '../../src/modules/audit/canonical.ts'
+import { verifyConsistency } from '../../src/modules/audit/merkle.ts'
 import { verifyExport } from '../../src/modules/audit/verify.ts'
 import { exchange, type Running, runGateway, until } from '../running/index.ts'
 
@@ -199,6 +200,68 @@ test('organizations: each has a tree of its own that it can prove whole without 
   const proof = (await raw(gateway, `audit/${record.seq}/proof`)).json
   assert.equal(proof.frame.organization, 'acme')
   assert.equal((await exported(gateway, 'organization=nobody')).length, 0)
+})
+
+test('a page of records: each filter and each pair of them picks what a reader of the whole list would, and the cursor gives each record once', async (t) => {
+  const gateway = await runGateway(t)
+  await on(gateway)
+  for (const name of ['fast', 'smart']) await gateway.admin('PUT', `aliases/${name}`, { model: MODEL })
+  const asked = idOf(await gateway.chat('fast', 'hello'))
+  await gateway.chat('smart', 'hello')
+  await until(async () => (await records(gateway, 'kind=exchange')).length === 2, 'both are recorded', 20_000)
+  await until(async () => (await records(gateway, 'kind=ledger')).length === 4, 'with their money', 20_000)
+  // A look at the trail is no record, so the list stands still from here on.
+  const all = await records(gateway)
+  const middle = all[all.length >> 1].at
+  // biome-ignore lint/suspicious/noExplicitAny: records of many shapes
+  const filters: Record<string, (record: any) => boolean> = {
+    'kind=ledger': (r) => r.kind === 'ledger',
+    'kind=configuration': (r) => r.kind === 'configuration',
+    'actor=admin': (r) => r.actor === 'admin' || r.principal === 'admin',
+    'actor=local': (r) => r.actor === 'local' || r.principal === 'local',
+    'action=aliases/*': (r) => String(r.action).startsWith('aliases/'),
+    'action=nothing?': () => false,
+    [`exchange=${asked}`]: (r) => r.exchange === asked,
+    [`since=${middle}`]: (r) => r.at >= middle,
+    [`until=${middle}`]: (r) => r.at <= middle,
+  }
+  const seqs = (list: { seq: string }[]) => list.map(({ seq }) => seq)
+  for (const [one, first] of Object.entries(filters)) {
+    for (const [other, second] of Object.entries(filters)) {
+      const expected = all.filter((record) => first(record) && second(record))
+      // The same filter twice is the one named last.
+      if (one.split('=')[0] === other.split('=')[0] && one !== other) continue
+      const query = one === other ? one : `${one}&${other}`
+      assert.deepEqual(seqs(await records(gateway, query)), seqs(expected), query)
+    }
+  }
+  assert.ok(Object.values(filters).filter((holds) => all.some(holds) && !all.every(holds)).length >= 7)
+
+  const paged: string[] = []
+  for (let cursor: string | null = ''; cursor !== null; ) {
+    const page = await gateway.admin('GET', `audit?limit=3${cursor && `&cursor=${cursor}`}`)
+    paged.push(...seqs(page.records))
+    cursor = page.cursor
+  }
+  assert.deepEqual(paged, seqs(all))
+  for (const query of ['since=yesterday', 'limit=many', 'cursor=-1', 'limit=3&limit=4', 'sort=up'])
+    assert.equal((await raw(gateway, `audit?${query}`)).status, 400, query)
+
+  const size = (await gateway.admin('GET', 'audit/checkpoint')).size
+  for (const [from, to] of [
+    [1, size],
+    [1, 1],
+    [size >> 1, size - 1],
+    [size - 1, size],
+  ]) {
+    const shown = await gateway.admin('GET', `audit/consistency?from=${from}&to=${to}`)
+    const [rootFrom, rootTo, ...proof] = [shown.rootFrom, shown.rootTo, ...shown.proof].map((hash) =>
+      Buffer.from(hash, 'base64'),
+    )
+    assert.ok(verifyConsistency(from, to, rootFrom as Buffer, rootTo as Buffer, proof), `${from} to ${to}`)
+  }
+  for (const sizes of ['from=0', `from=${size}&to=1`, 'from=1&to=99999'])
+    assert.equal((await raw(gateway, `audit/consistency?${sizes}`)).status, 404, sizes)
 })
 
 test('auditors read, of an organization its own tree and proofs alone; nobody edits', async (t) => {
