@@ -28,9 +28,8 @@ export async function callTarget(
 ): Promise<Reply> {
   const call = prepared(x, seat, books, ports, signal)
   const attempt = books.open(seat, call.credential?.id)
-  await books.opened(attempt)
   try {
-    return await around(attempt, () => made(call, attempt))
+    return await around(attempt, () => books.opened(attempt).then(() => made(call, attempt)))
   } catch (error) {
     // A layer around the attempt failed or refused; if the call was made, it has been closed with what it used.
     const known = error instanceof GatewayError ? error : undefined

@@ -70,6 +70,7 @@ export class Books {
     const { id, startedAt: at, held, target } = attempt
     try {
       await this.#ports.ledger.append({ kind: 'opened', attempt: id, at, held, ...scopeOf(this.#x, target) })
+      attempt.opened = true
     } catch (error) {
       attempt.outcome = 'cancelled'
       withdrawn(attempt)
@@ -83,7 +84,7 @@ export class Books {
     this.#letGo.set(attempt, letGo)
   }
 
-  /** Books what the attempt used. Later calls for the same attempt do nothing. */
+  /** Books what the attempt used; nothing if it was stopped before it was made. Later calls for the same attempt do nothing. */
   close(attempt: Attempt, outcome: AttemptOutcome, facts: ReplyFacts | undefined, error?: GatewayError): void {
     if (attempt.outcome) return
     const x = this.#x
@@ -93,6 +94,11 @@ export class Books {
     if (facts?.finish) attempt.finish = facts.finish
     if (facts?.model) attempt.servedModel = facts.model
     attempt.totalMs ??= at - attempt.startedAt
+    if (!attempt.opened) {
+      withdrawn(attempt)
+      this.#done(attempt)
+      return
+    }
     const usage = usageOf(x, outcome, facts)
     const price = x.prices.of(attempt.target, attempt.startedAt, x.principal)
     attempt.usage = usage
@@ -148,7 +154,9 @@ export class Books {
     let usage: Usage = NO_USAGE
     let cost = 0n
     let waited = 0
+    let wasMade = false
     for (const attempt of x.attempts) {
+      if (attempt.opened) wasMade = true
       if (attempt.usage) usage = addUsage(usage, attempt.usage)
       cost += attempt.cost ?? 0n
       waited += attempt.totalMs ?? 0
@@ -175,7 +183,7 @@ export class Books {
     x.ended = ended
     for (const hold of this.holds.reverse()) {
       try {
-        const closing = x.attempts.length === 0 ? hold.release() : hold.settle(ended.cost, usage)
+        const closing = wasMade ? hold.settle(ended.cost, usage) : hold.release()
         if (closing) await closing
       } catch (reason) {
         this.#ports.fault('hold', reason)

@@ -184,6 +184,8 @@ export interface Attempt {
   /** Milliseconds since 1970. */
   readonly startedAt: number
   held: NanoUsd
+  /** It is in the ledger, and may have been sent. One that a module stopped before that is in no books. */
+  opened?: true
   status?: number
   outcome?: AttemptOutcome
   error?: GatewayError

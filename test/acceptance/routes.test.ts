@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { addLimit } from '../running/identity.ts'
+import { addBudget, addLimit } from '../running/identity.ts'
 import { exchange, type Running, runGateway } from '../running/index.ts'
 
 const STRANGER = { 'x-forwarded-for': '203.0.113.9' }
@@ -56,8 +56,18 @@ function calls(gateway: Running, ids: ReadonlyMap<string, string>): Call[] {
   return all
 }
 
-const send = (gateway: Running, { method, path }: Call, headers: Record<string, string> = {}) =>
-  exchange(gateway.url + path, method, method === 'GET' || method === 'DELETE' ? undefined : BODY, headers)
+const send = (
+  gateway: Running,
+  { method, path }: Call,
+  headers: Record<string, string> = {},
+  more: Record<string, unknown> = {},
+) =>
+  exchange(
+    gateway.url + path,
+    method,
+    method === 'GET' || method === 'DELETE' ? undefined : { ...BODY, ...more },
+    headers,
+  )
 
 test('A30: no route answers a stranger, and none reaches an upstream for one', async (t) => {
   const gateway = await runGateway(t)
@@ -136,4 +146,101 @@ test('A30: what a route of the data plane asks an upstream is in the books, call
     before = now
   }
   assert.ok(reached > 60, `${reached} of ${all.length} reached an upstream`)
+})
+
+/** The same, asked so that the answer comes as a stream. */
+const streamed = ({ method, path }: Call): Call => ({
+  method,
+  path: path.replace(/:generateContent$/, ':streamGenerateContent?alt=sse'),
+})
+
+/**
+ * How calls come to be refused after somebody has taken something for them: all of them, or those that cost or say
+ * something. It returns its own end. */
+const REFUSALS: Readonly<
+  Record<string, { all: boolean; says: RegExp; set(gateway: Running): Promise<() => Promise<unknown>> }>
+> = {
+  'a limit that is used up, behind others with room': {
+    all: true,
+    says: /rate limit/i,
+    async set(gateway) {
+      const { id } = addLimit(gateway, { scope: { model: '*' }, counts: 'requests', per: 'day', amount: 1 })
+      addLimit(gateway, { scope: { endUser: '*' }, counts: 'requests', per: 'day', amount: 1_000_000 })
+      const whole = addLimit(gateway, { scope: {}, counts: 'requests', per: 'day', amount: 1 })
+      await gateway.chat('openai/gpt-4o-mini', 'the only one')
+      return async () => {
+        for (const one of [id, whole.id]) await gateway.admin('DELETE', `limits/${one}`)
+      }
+    },
+  },
+  'a limit of the upstream, found when the call is made': {
+    all: true,
+    says: /rate limit/i,
+    async set(gateway) {
+      const { id } = addLimit(gateway, { scope: { upstream: 'openai' }, counts: 'requests', per: 'day', amount: 1 })
+      await gateway.chat('openai/gpt-4o-mini', 'the only one')
+      return () => gateway.admin('DELETE', `limits/${id}`)
+    },
+  },
+  'a budget that is spent': {
+    all: false,
+    says: /budget/i,
+    async set(gateway) {
+      const window = { kind: 'lifetime' } as const
+      const { id } = addBudget(gateway, { scope: {}, amountUsd: '0.000000001', window })
+      return () => gateway.admin('DELETE', `budgets/${id}`)
+    },
+  },
+  'a guardrail that forbids the text': {
+    all: false,
+    says: /no-greetings/,
+    async set(gateway) {
+      const rules = [{ id: 'no-greetings', type: 'words', words: ['hello'], action: 'block' }]
+      await gateway.admin('PUT', 'modules/guardrails', { mode: 'enforce', settings: { rules } })
+      return () => gateway.admin('PUT', 'modules/guardrails', { mode: 'off' })
+    },
+  },
+}
+
+test('A40: on every route, streamed and not, a refused call leaves every counter as it was and reaches nobody', async (t) => {
+  const gateway = await runGateway(t)
+  const ids = await made(gateway)
+  const all = calls(gateway, ids).filter(({ method, path }) => !OWN.test(`${method} ${path}`) && !COUNTS.test(path))
+  for (const id of ['rate-limits', 'budgets']) await gateway.admin('PUT', `modules/${id}`, { mode: 'enforce' })
+  for (const counts of ['requests', 'tokens', 'input_tokens', 'output_tokens'] as const)
+    addLimit(gateway, { scope: {}, counts, per: 'day', amount: 1_000_000 })
+  addLimit(gateway, { scope: {}, counts: 'parallel', amount: 1_000 })
+  addBudget(gateway, { scope: {}, amountUsd: '1000', window: { kind: 'lifetime' } })
+  const counters = async () => {
+    const { limits, budgets } = (await exchange(`${gateway.url}/v1/key`, 'GET')).json.data
+    const { heldUsd } = await gateway.admin('GET', 'budget-accounts')
+    return JSON.stringify({ limits, budgets, heldUsd })
+  }
+  for (const [why, { all: isForAll, says, set }] of Object.entries(REFUSALS)) {
+    const undo = await set(gateway)
+    gateway.upstream.ledger.reset()
+    let before = await counters()
+    let refused = 0
+    const some = isForAll ? all : all.filter(({ method }) => method === 'POST')
+    const atOnce = isForAll ? AT_ONCE : 1
+    for (let i = 0; i < some.length; i += atOnce) {
+      const few = some.slice(i, i + atOnce)
+      const answers = await Promise.all([
+        ...few.map((call) => send(gateway, call)),
+        ...few.filter(({ method }) => method === 'POST').map((c) => send(gateway, streamed(c), {}, { stream: true })),
+      ])
+      const which = `${why}: ${few.map(({ method, path }) => `${method} ${path}`).join(', ')}`
+      const { length } = gateway.upstream.ledger.rows
+      if (isForAll) assert.equal(length, 0, which)
+      if (length === 0) assert.equal(await counters(), before, which)
+      else {
+        // What costs nothing, or says nothing, goes on.
+        gateway.upstream.ledger.reset()
+        before = await counters()
+      }
+      refused += answers.filter(({ status, text }) => status >= 400 && says.test(text)).length
+    }
+    assert.ok(refused >= 20, `${why}: ${refused} refused`)
+    await undo()
+  }
 })

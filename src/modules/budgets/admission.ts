@@ -232,7 +232,8 @@ export function createAdmission({ host, chosen, accounts, expectations }: Admiss
   function meter(x: Exchange, { estimatedOutputTokens }: Progress): void {
     if (!x.stream) return
     const claim = claims.get(x)
-    const attempt = x.attempts.at(-1)
+    // The one that answers: of two that were raced, the other has its end by now.
+    const attempt = x.attempts.findLast(({ outcome }) => outcome === undefined)
     if (!claim || !attempt || claim.amount === 0n) return
     const { target, startedAt } = attempt
     claim.paidTokens ??= tokensFor(x, target, startedAt, claim.amount)
