@@ -32,6 +32,7 @@ import { assertReady, createMetrics, health, targetMetrics } from './http/health
 import { createIdentity, fingerprint, type Identity } from './http/identity.ts'
 import { ownKey } from './http/key.ts'
 import { models } from './http/models.ts'
+import { shapeOf } from './http/native.ts'
 import { createServer, type Route } from './http/server.ts'
 import { modules as moduleList } from './modules/index.ts'
 import { providers } from './providers/index.ts'
@@ -188,6 +189,10 @@ async function start(options: ServeOptions, undo: (() => Promise<unknown>)[]): P
     routes,
     bodyLimitBytes,
     dialects,
+    shapeAt(id) {
+      const upstream = gateway.snapshot.upstreams.get(id)
+      return upstream && shapeOf(upstream, dialects)
+    },
     nextId: ids,
     hidden: hiddenPaths(gateway),
     ...trusted,

@@ -64,6 +64,10 @@ export function dataPlane(app: FastifyInstance, parts: DataPlaneParts): void {
     for (const { path, prefix } of MODEL_PATHS) {
       plane.post(path, (request, reply) => {
         const { '*': rest } = request.params as { '*': string }
+        if (!rest.includes(':')) {
+          reply.callNotFound()
+          return
+        }
         const { verb, address } = addressOf(prefix + rest, request.query as Record<string, unknown>)
         const { dialect, counting } = VERBS[verb] as (typeof VERBS)[string]
         reply.hijack()
@@ -111,6 +115,8 @@ interface Asked {
   readonly upstream?: string
   /** Nothing is to be called: only the input is counted. */
   readonly counting?: Counting
+  /** The dialect in whose shape errors are, where it is another. */
+  readonly shape?: string
 }
 type Door = (request: IncomingMessage, out: ServerResponse, asked?: Asked) => Promise<void>
 
@@ -128,7 +134,7 @@ function createDoor(parts: DataPlaneParts, dialect: Dialect): Door {
   const fields = Object.entries(client.fields)
 
   return async (request, out, asked = NOTHING) => {
-    const { address, relay, upstream, counting } = asked
+    const { address, relay, upstream, counting, shape } = asked
     const snapshot = parts.gateway.snapshot
     const leave = snapshot.enter()
     const controller = new AbortController()
@@ -173,7 +179,8 @@ function createDoor(parts: DataPlaneParts, dialect: Dialect): Door {
       const answer = await run(x, { identify, receive }, snapshot, parts.ports)
       await write(out, x, client, snapshot, answer, parts.stallMs, ping, envelope)
     } catch (error) {
-      writeError(out, client, asGatewayError(error, x), x.id, snapshot, ping, x, envelope)
+      const teller = shape === undefined ? client : (parts.ports.dialects.get(shape)?.client ?? client)
+      writeError(out, teller, asGatewayError(error, x), x.id, snapshot, ping, x, envelope)
     } finally {
       ping?.stop()
       leave()

@@ -12,17 +12,22 @@ export const ENDPOINTS = [
   { path: '/v1/messages', dialect: 'anthropic-messages' },
 ] as const
 
-/** In whose shape a request is answered: by its path, or by headers that the SDKs of one vendor alone send. */
-export function dialectOf(url: string, headers: Readonly<Record<string, unknown>>): ShapeId {
+/**
+ * In whose shape a request is answered: by its path, or by headers that the SDKs of one vendor alone send. `native` knows
+ * the shape of what stands under an upstream's name.
+ */
+export function dialectOf(
+  url: string,
+  headers: Readonly<Record<string, unknown>>,
+  native?: (upstream: string) => string | undefined,
+): string {
   if (url.startsWith('/v1/messages')) return 'anthropic-messages'
-  if (url.startsWith('/v1beta') || /^\/v1\/(?:models|tunedModels)\/[^?]*:\w+(?:$|\?)/.test(url))
-    return 'gemini-generate'
-  if (!url.startsWith('/v1/models')) return 'openai-chat'
+  if (url.startsWith('/v1beta') || verbOf(url) !== undefined) return 'gemini-generate'
+  if (!url.startsWith('/v1/models')) return native?.(/^\/([^/?]+)\//.exec(url)?.[1] ?? '') ?? 'openai-chat'
   if (headers['anthropic-version'] !== undefined) return 'anthropic-messages'
   const isGoogles = headers['x-goog-api-key'] !== undefined || headers['x-goog-api-client'] !== undefined
   return isGoogles ? 'gemini-generate' : 'openai-chat'
 }
-export type ShapeId = 'openai-chat' | 'anthropic-messages' | 'gemini-generate'
 
 /** What a path says that other dialects say in the body. */
 export interface Address {
@@ -59,6 +64,16 @@ export const VERBS: Readonly<
   },
 }
 
+const KNOWN_VERBS = Object.keys(VERBS)
+  .map((verb) => `:${verb}`)
+  .join(' or ')
+
+/** What Google's clients ask of a model in this path. Names have colons too (`llama3:8b`): only words of Google's are verbs. */
+export const verbOf = (url: string): string | undefined =>
+  /^\/v1(?:beta\/|\/models\/|\/tunedModels\/)[^?]*:([a-z][A-Za-z]*(?:Contents?|Tokens|Answer|Message|Text|Predict|LongRunning)|predict)(?:$|\?)/.exec(
+    url,
+  )?.[1]
+
 /** An endpoint that tells how many tokens the input of a request would have. */
 export interface Counting {
   /** The request that is meant. */
@@ -87,7 +102,8 @@ export function addressOf(named: string, query: Readonly<Record<string, unknown>
   const colon = name.lastIndexOf(':')
   const verb = name.slice(colon + 1)
   if (colon < 1 || !Object.hasOwn(VERBS, verb)) {
-    throw failure('not_found', { what: `method "${colon < 0 ? '' : verb.slice(0, 100)}"` })
+    const asked = colon < 1 ? `path "${named.slice(0, 200)}"` : `method "${verb.slice(0, 100)}"`
+    throw failure('not_found', { what: `${asked} (behind a model's name comes ${KNOWN_VERBS})` })
   }
   const stream = VERBS[verb]?.stream === true
   return { verb, address: { model: name.slice(0, colon), stream, array: stream && query.alt !== 'sse' } }

@@ -8,7 +8,7 @@ import type { Principal } from '../core/exchange.ts'
 import type { Gateway } from '../core/gateway.ts'
 import type { ListedModel } from '../core/names.ts'
 import type { JsonObject } from '../core/request.ts'
-import { dialectOf, type ShapeId } from './endpoints.ts'
+import { dialectOf, verbOf } from './endpoints.ts'
 import type { Identity } from './identity.ts'
 
 interface Shape {
@@ -52,7 +52,7 @@ const gemini: Shape = {
   },
 }
 
-const SHAPES: Readonly<Record<ShapeId, Shape>> = {
+const SHAPES: Readonly<Record<string, Shape>> = {
   'openai-chat': openai,
   'anthropic-messages': anthropic,
   'gemini-generate': gemini,
@@ -90,12 +90,13 @@ export function models(app: FastifyInstance, gateway: Gateway, identity: Identit
       return reply.type('application/json').send(JSON.stringify(list))
     })
     app.get(`${path}/*`, async (request, reply) => {
+      if (verbOf(request.url) !== undefined) return reply.callNotFound()
       const who = await identity.ask(request.raw, gateway.snapshot)
       const { '*': id } = request.params as { '*': string }
       return reply.type('application/json').send(JSON.stringify(shapeOf(request).one(named(id, who))))
     })
   }
   for (const path of ['/v1/models', '/v1beta/models']) {
-    serve(path, ({ url, headers }) => SHAPES[dialectOf(url, headers)])
+    serve(path, ({ url, headers }) => SHAPES[dialectOf(url, headers)] ?? openai)
   }
 }

@@ -11,7 +11,7 @@ import type { Gateway } from '../core/gateway.ts'
 import { type Endpoint, pathOf } from '../core/provider.ts'
 import type { Deed, Method } from '../core/relay.ts'
 import type { Address } from './endpoints.ts'
-import { checkPath, METHODS, type RelayAsked } from './relay.ts'
+import { checkPath, deedAt, METHODS, type RelayAsked } from './relay.ts'
 
 /** How a request is to be taken: in which dialect, and what its path says. */
 export interface Native {
@@ -19,6 +19,7 @@ export interface Native {
   readonly address?: Address
   readonly relay?: RelayAsked
   readonly upstream: string
+  readonly shape?: string
 }
 
 export function nativeRoutes(
@@ -80,16 +81,24 @@ export function nativeOf(
     const behind = path.slice(base.length)
     const whole = endpoints.under + behind
     if (!endpoints.roots.some((root) => whole === root || whole.startsWith(`${root}/`))) continue
-    const deed = endpoints.deed(method, whole)
-    if (!deed) throw failure('not_found', { what: `path ${whole.slice(0, 200)}` })
-    return { dialect, upstream: id, relay: { deed, path: withQuery(behind) } }
+    return { dialect, upstream: id, relay: { deed: deedAt(endpoints, method, whole), path: withQuery(behind) } }
   }
   return rest({})
 
   function rest(more: { readonly model?: string }): Native {
     const deed = deedOf(method, path, upstream)
-    return { dialect: 'native', upstream: id, relay: { deed, path: withQuery(path), anywhere: true, ...more } }
+    const relay = { deed, path: withQuery(path), anywhere: true, ...more } as const
+    return { dialect: 'native', upstream: id, relay, shape: shapeOf(upstream, dialects) }
   }
+}
+
+/** In whose shape a vendor's own clients want to be answered: that of its first chat format that clients speak. */
+export function shapeOf({ provider }: Upstream, dialects: ReadonlyMap<string, Dialect>): string {
+  const chat = Object.keys(provider.speaks).find((id) => {
+    const { operation, client } = dialects.get(id) ?? {}
+    return operation === 'chat' && client
+  })
+  return chat ?? 'openai-chat'
 }
 
 /** `/v1/v1` is a base URL with its version and a client that adds another. */

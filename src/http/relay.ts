@@ -3,10 +3,11 @@ import type { IncomingMessage } from 'node:http'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { Dialect } from '../core/dialect.ts'
 import { badRequest, failure } from '../core/errors.ts'
-import type { Deed, Method, Relay } from '../core/relay.ts'
+import type { Deed, Endpoints, Method, Relay } from '../core/relay.ts'
 import type { JsonValue } from '../core/request.ts'
 import { parseJsonObject } from '../wire/json.ts'
 import { formFields, formSizes, scanForm, spliceForm } from '../wire/multipart.ts'
+import { COUNTERS, ENDPOINTS, verbOf } from './endpoints.ts'
 import { estimateInput, type Received } from './receive.ts'
 
 export interface RelayAsked {
@@ -90,33 +91,41 @@ type Take = (dialect: string, request: FastifyRequest, reply: FastifyReply, aske
 
 /** Each family at its place under `/v1`; a path that something else serves already stays there. */
 export function relayRoutes(app: FastifyInstance, dialects: ReadonlyMap<string, Dialect>, take: Take): void {
+  const served = [...ENDPOINTS, ...COUNTERS].map(({ path }) => path.slice('/v1'.length))
+  const owned = new Set([...served, ...[...dialects.values()].flatMap(({ endpoints }) => endpoints?.roots ?? [])])
   for (const { id, endpoints } of dialects.values()) {
     if (!endpoints) continue
     const handle = (request: FastifyRequest, reply: FastifyReply): void => {
       const [path = '', query] = request.url.slice('/v1'.length).split('?', 2)
       checkPath(path)
-      const deed = endpoints.deed(request.method as Method, path)
-      if (request.headers.upgrade !== undefined) {
+      // A method of a model, or what has a route of its own and not for this method, is no object's name.
+      const isElse = verbOf(request.url) !== undefined || (owned.has(path) && request.routeOptions.url?.endsWith('*'))
+      if (isElse || path.endsWith('/') || request.headers.upgrade !== undefined) {
         reply.callNotFound()
         return
       }
-      if (!deed) {
-        const allowed = METHODS.filter((method) => endpoints.deed(method, path))
-        if (allowed.length === 0) throw failure('not_found', { what: `path /v1${path.slice(0, 200)}` })
-        throw failure('method_not_allowed', {
-          method: request.method,
-          path: `/v1${path.slice(0, 200)}`,
-          allowed: allowed.join(' or '),
-        })
-      }
+      const deed = deedAt(endpoints, request.method as Method, path)
       const rest = path.slice(endpoints.under.length)
       take(id, request, reply, { deed, path: query === undefined ? rest : `${rest}?${query}` })
     }
     for (const root of endpoints.roots) {
-      for (const url of [`/v1${root}`, `/v1${root}/*`]) {
-        const method = METHODS.filter((m) => !app.hasRoute({ method: m, url }))
+      const free = (url: string, may: (method: Method) => boolean): void => {
+        const method = METHODS.filter((m) => may(m) && !app.hasRoute({ method: m, url }))
         if (method.length > 0) app.route({ method, url, handler: handle })
       }
+      free(`/v1${root}`, (method) => endpoints.deed(method, root) !== undefined)
+      free(`/v1${root}/*`, () => true)
     }
   }
+}
+
+/** Throws where a family has nothing at this path, or not for this method. */
+export function deedAt(endpoints: Endpoints, method: Method, path: string): Deed {
+  const deed = endpoints.deed(method, path)
+  if (deed) return deed
+  const allowed = METHODS.filter((each) => endpoints.deed(each, path))
+  const shown = `/v1${path.slice(0, 200)}`
+  if (allowed.length === 0) throw failure('not_found', { what: `path ${shown}` })
+  const headers = { allow: allowed.join(', ') }
+  throw failure('method_not_allowed', { method, path: shown, allowed: allowed.join(' or '), headers })
 }

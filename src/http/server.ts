@@ -9,7 +9,7 @@ import type { Dialect } from '../core/dialect.ts'
 import { failure, GatewayError } from '../core/errors.ts'
 import { writeError } from './answer.ts'
 import { limitConnections } from './crowd.ts'
-import { dialectOf, withoutQueryKey } from './endpoints.ts'
+import { dialectOf, verbOf, withoutQueryKey } from './endpoints.ts'
 
 export interface Route {
   readonly method: string
@@ -21,6 +21,8 @@ export interface ServerOptions {
   readonly routes: Route[]
   readonly bodyLimitBytes: number
   readonly dialects: ReadonlyMap<string, Dialect>
+  /** The dialect in whose shape errors under an upstream's own name are; undefined: there is no such upstream. */
+  shapeAt(upstream: string): string | undefined
   readonly trustedProxies?: AddressList
   readonly tls?: { readonly cert: Buffer; readonly key: Buffer }
   readonly maxConnections: number
@@ -74,7 +76,8 @@ export function createServer(options: ServerOptions): FastifyInstance {
   app.addContentTypeParser('*', { parseAs: 'buffer' }, (_, body, done) => done(null, body))
 
   const shapeOf = (url: string, headers: IncomingMessage['headers']) =>
-    options.dialects.get(dialectOf(url, headers))?.client ?? options.dialects.get('openai-chat')?.client
+    options.dialects.get(dialectOf(url, headers, options.shapeAt))?.client ??
+    options.dialects.get('openai-chat')?.client
   app.setNotFoundHandler((request, reply) => {
     reply.hijack()
     const path = request.url.split('?', 1)[0] as string
@@ -82,19 +85,23 @@ export function createServer(options: ServerOptions): FastifyInstance {
     if (request.headers.upgrade !== undefined) {
       return answer(request.raw, reply.raw, failure('upgrade_refused', { path: path.slice(0, 200) }))
     }
-    const allowed = options.hidden(path)
-      ? []
-      : ['GET', 'POST', 'PUT', 'DELETE'].filter((method) => app.hasRoute({ method, url: path } as never))
+    const allowed = options.hidden(path) ? [] : allowedAt(path)
     const error =
       allowed.length > 0
         ? failure('method_not_allowed', {
             method: request.method,
             path: path.slice(0, 200),
             allowed: allowed.join(' or '),
+            headers: { allow: allowed.join(', ') },
           })
         : failure('not_found', { what: `path ${path.slice(0, 200)}` })
     answer(request.raw, reply.raw, error)
   })
+  function allowedAt(path: string): readonly string[] {
+    if (verbOf(path) !== undefined) return ['POST']
+    if (/^\/v1(?:beta)?\/models\/[^/]/.test(path)) return ['GET']
+    return ['GET', 'POST', 'PUT', 'PATCH', 'DELETE'].filter((method) => app.hasRoute({ method, url: path } as never))
+  }
   app.setErrorHandler((error, request, reply) => {
     reply.hijack()
     answer(request.raw, reply.raw, translated(error, options.bodyLimitBytes))

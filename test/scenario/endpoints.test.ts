@@ -229,3 +229,51 @@ test('a chat that is stored is its maker’s, streamed or not', async (t) => {
   }
   assert.equal(await reaches(unkept.json.id), false)
 })
+
+test('a method that nothing has, and a path that is none, are told in the shape of their API', async (t) => {
+  const upstreams = { openai: 'openai', anthropic: 'anthropic', gemini: 'gemini' }
+  const gateway = await runGateway(t, { upstreams })
+  const openai = (json: { error: { type: string; code: string } }) => typeof json.error.type === 'string'
+  const anthropic = (json: { type: string; request_id: string }) => json.type === 'error'
+  const gemini = (json: { error: { code: number; status: string } }) => typeof json.error.status === 'string'
+  type Case = readonly [string, string, (json: never) => boolean, number, string?]
+  const verbs = ['generateContent', 'streamGenerateContent?alt=sse', 'countTokens', 'batchGenerateContent']
+  const cases: Case[] = [
+    ...['/v1/models/openai/x:', '/v1beta/models/openai/x:', '/v1beta/tunedModels/x:', '/v1beta/models/x:'].flatMap(
+      (path) =>
+        ['GET', 'PUT', 'PATCH', 'DELETE'].flatMap((method) =>
+          verbs.map((verb): Case => [method, path + verb, gemini, 405, 'POST']),
+        ),
+    ),
+    ['POST', '/v1beta/models', gemini, 405, 'GET'],
+    ['POST', '/v1beta/models/x', gemini, 405, 'GET'],
+    ['POST', '/v1beta/models/x:nothing', gemini, 404],
+    ['POST', '/v1beta/nothing', gemini, 404],
+    ['POST', '/v1/models', openai, 405, 'GET'],
+    ['GET', '/v1/messages', anthropic, 405, 'POST'],
+    ['DELETE', '/v1/messages/count_tokens', anthropic, 405, 'POST'],
+    ['POST', '/v1/messages/nothing', anthropic, 404],
+    ['GET', '/v1/responses', openai, 405, 'POST'],
+    ['GET', '/v1/responses/input_tokens', openai, 405, 'POST'],
+    ['DELETE', '/v1/responses/compact', openai, 405, 'POST'],
+    ['PUT', '/v1/chat/completions', openai, 405, 'GET, POST'],
+    ['POST', '/v1/chat/completions/', openai, 404],
+    ['PATCH', '/v1/files', openai, 405, 'GET, POST'],
+    ['GET', '/v1/images/generations', openai, 405, 'POST'],
+    ['GET', '/v1/nothing', openai, 404],
+    ['DELETE', '/anthropic/v1/nothing', anthropic, 404],
+    ['PUT', '/gemini/v1beta/models/x:generateContent', gemini, 404],
+    ['GET', '/openai/v1/organization/users', openai, 403],
+    ['GET', '/anthropic/v1/organizations/me', anthropic, 403],
+  ]
+  for (const [method, path, shape, status, allow] of cases) {
+    const answer = await exchange(gateway.url + path, method, method === 'GET' ? undefined : {})
+    const said = `${method} ${path}: ${answer.status} ${answer.text}`
+    assert.equal(answer.status, status, said)
+    assert.ok(shape(answer.json as never), said)
+    assert.equal(answer.headers.allow, allow, said)
+  }
+  assert.equal(gateway.upstream.ledger.rows.length, 0)
+  const tagged = await exchange(`${gateway.url}/v1/models/openai/llama3:8b`, 'GET')
+  assert.deepEqual(tagged.json, { id: 'openai/llama3:8b', object: 'model', created: 0, owned_by: 'stockyard' })
+})
