@@ -64,6 +64,7 @@ export interface ServeOptions {
   /** One more is answered 503. */
   readonly maxConnections?: number
   readonly headersTimeoutMs?: number
+  readonly requestTimeoutMs?: number
   /** What an acknowledged ledger row survives: the end of the process (default), or of the power. */
   readonly durability?: 'process' | 'power-loss'
   /** The disk lost what it had accepted: the process must end with an error. */
@@ -199,6 +200,7 @@ async function start(options: ServeOptions, undo: (() => Promise<unknown>)[]): P
     ...(options.tls ? { tls: options.tls } : {}),
     maxConnections: options.maxConnections ?? MOST_CONNECTIONS,
     ...(options.headersTimeoutMs ? { headersTimeoutMs: options.headersTimeoutMs } : {}),
+    ...(options.requestTimeoutMs ? { requestTimeoutMs: options.requestTimeoutMs } : {}),
   })
   const settlement = createSettlement({
     egress,

@@ -28,6 +28,8 @@ export interface ServerOptions {
   readonly maxConnections: number
   /** For the whole head of a request; half a minute unless told. */
   readonly headersTimeoutMs?: number
+  /** For the whole of a request, its body included; five minutes unless told. An answer may take longer. */
+  readonly requestTimeoutMs?: number
   /** What is there only while a module is on, and it is off. */
   hidden(path: string): boolean
   nextId(): string
@@ -38,13 +40,20 @@ function noSchemas(): never {
 }
 
 export function createServer(options: ServerOptions): FastifyInstance {
-  const { trustedProxies, headersTimeoutMs: headersTimeout = 30_000 } = options
+  const { trustedProxies, headersTimeoutMs: headersTimeout = 30_000, requestTimeoutMs = 300_000 } = options
+  const limits = {
+    maxHeaderSize: 64 * 1024,
+    headersTimeout,
+    // Node looks for late ones this often.
+    connectionsCheckingInterval: Math.min(5_000, headersTimeout, requestTimeoutMs),
+    noDelay: true,
+  }
   const app = fastify({
     bodyLimit: options.bodyLimitBytes,
     rewriteUrl: (request: IncomingMessage) => withoutQueryKey(request.url ?? '/', request.headers),
     routerOptions: { maxParamLength: 1_024 },
-    // A long answer is no reason to hang up; slow requests are bounded by Node's headersTimeout and our own reading.
-    requestTimeout: 0,
+    // To take in a request: a long answer is no reason to hang up.
+    requestTimeout: requestTimeoutMs,
     keepAliveTimeout: 75_000,
     // A stop ends idle connections only: running streams go on until their end, or until the stop's grace is over.
     forceCloseConnections: 'idle',
@@ -54,15 +63,7 @@ export function createServer(options: ServerOptions): FastifyInstance {
     // Routes are checked by ours (core/settings.ts), so Fastify's compilers of schemas are not even loaded.
     schemaController: { compilersFactory: { buildValidator: noSchemas, buildSerializer: noSchemas } },
     ...(trustedProxies ? { trustProxy: (address: string) => trustedProxies.has(address) } : {}),
-    ...(options.tls ? { https: options.tls } : {}),
-    http: {
-      maxHeaderSize: 64 * 1024,
-      headersTimeout,
-      requestTimeout: 300_000,
-      // Node looks for late ones this often.
-      connectionsCheckingInterval: Math.min(5_000, headersTimeout),
-      noDelay: true,
-    },
+    ...(options.tls ? { https: { ...limits, handshakeTimeout: headersTimeout, ...options.tls } } : { http: limits }),
   } as Parameters<typeof fastify>[0]) as unknown as FastifyInstance
   const server = app.server as Server
   server.maxHeadersCount = 200
@@ -145,6 +146,9 @@ function translated(error: unknown, limit: number): GatewayError {
 }
 
 /** What Node refuses before there is a request: framing tricks, header floods, slow headers (T55, T56). */
+/** Long enough to hand over the answer; who does not hang up then is hung up on. */
+const LINGER_MS = 1_000
+
 function refuseRawly(error: NodeJS.ErrnoException, socket: import('node:stream').Duplex): void {
   if (error.code === 'ECONNRESET' || !socket.writable) {
     socket.destroy()
@@ -162,4 +166,5 @@ function refuseRawly(error: NodeJS.ErrnoException, socket: import('node:stream')
   socket.end(
     `HTTP/1.1 ${status} ${words}\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: ${body.length}\r\n\r\n${body}`,
   )
+  setTimeout(() => socket.destroy(), LINGER_MS).unref()
 }

@@ -10,9 +10,11 @@ import type { Deadlines, Watched } from './deadlines.ts'
 import type { Lane } from './lane.ts'
 import { isDisconnect, type Stage, transportFailure } from './transport-errors.ts'
 
-/** What may wait for the reader of a reply, in bytes: above the first reading stops, below the second it goes on. */
-const PAUSE_ABOVE = 256 * 1024
-const RESUME_BELOW = 64 * 1024
+/**
+ * What may wait for the reader of a reply, in bytes. From there on reading stops, so that with what the two sockets hold
+ * on their own account (a chunk of 64 KiB in the one, what was made of a chunk in the other) it is less than 256 KiB a stream.
+ */
+const PAUSE_ABOVE = 16 * 1024
 
 /**
  * A server that closes an idle connection while a request is on its way answers with a reset within one round trip.
@@ -275,7 +277,7 @@ export class Call implements IncomingReply, Watched, Exchanging, AsyncIterableIt
     const value = this.#queue.shift()
     if (value !== undefined) {
       this.#queued -= value.length
-      if (this.#paused && this.#queued < RESUME_BELOW) this.#resume()
+      if (this.#paused && this.#queued <= PAUSE_ABOVE) this.#resume()
       return Promise.resolve({ value, done: false })
     }
     if (this.#error) return Promise.reject(this.#error)

@@ -13,16 +13,18 @@ const BOMB_BYTES = 4 * 1024 * 1024
 /** Bytes out for one byte in. Repetitive event streams stay well below; bombs are at 1,000 and far above. */
 const BOMB_RATIO = 200
 
+/** Little waits in a decoder: a reply that nobody reads is to wait with its sender. */
+const OPTIONS = { highWaterMark: 16 * 1024 }
 /** What RFC 9659 lets a server use: larger windows would let it decide how much memory is taken here. */
-const ZSTD = { params: { [zlib.constants.ZSTD_d_windowLogMax]: 23 } }
+const ZSTD = { ...OPTIONS, params: { [zlib.constants.ZSTD_d_windowLogMax]: 23 } }
 
 const DECODERS: Readonly<Record<string, (first: Buffer) => Transform>> = {
-  gzip: () => zlib.createGunzip(),
-  'x-gzip': () => zlib.createGunzip(),
-  br: () => zlib.createBrotliDecompress(),
+  gzip: () => zlib.createGunzip(OPTIONS),
+  'x-gzip': () => zlib.createGunzip(OPTIONS),
+  br: () => zlib.createBrotliDecompress(OPTIONS),
   zstd: () => zlib.createZstdDecompress(ZSTD),
   // The standard means the zlib format; some servers send the bare one. The low half of the first byte tells.
-  deflate: (first) => (((first[0] ?? 0) & 0x0f) === 8 ? zlib.createInflate() : zlib.createInflateRaw()),
+  deflate: (first) => (((first[0] ?? 0) & 0x0f) === 8 ? zlib.createInflate(OPTIONS) : zlib.createInflateRaw(OPTIONS)),
 }
 
 /** The codings of a body, or undefined for none. Throws `upstream_invalid` for unknown and for nested ones. */

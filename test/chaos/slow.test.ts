@@ -4,6 +4,8 @@ import { once } from 'node:events'
 import net from 'node:net'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
+import tls from 'node:tls'
+import { certificate } from '../../src/wire/loopback.ts'
 import { exchange, runGateway, until } from '../running/index.ts'
 import { attemptsIn, chatBody, MODEL } from './spawned.ts'
 
@@ -107,28 +109,54 @@ test('T45: upstreams that drip are ended by the total limit, and nobody else wai
   assert.ok(process.memoryUsage().rss - before < 256 * MEBIBYTE)
 })
 
-test('T53: heads that never end are dropped on time, and cost others nothing', async (t) => {
-  const lorises = process.env.STOCKYARD_LONG ? 5_000 : 200
-  const gateway = await runGateway(t, { headersTimeoutMs: 1_000 })
-  const { hostname, port } = new URL(gateway.url)
-  const closed = new Set<net.Socket>()
-  const sockets = await Promise.all(
-    Array.from({ length: lorises }, async () => {
-      const socket = net.connect({ host: hostname, port: Number(port) })
+for (const secure of [false, true]) {
+  test(`T53: heads and bodies that never end are dropped on time${secure ? ', over TLS, too' : ''}, and cost others nothing`, async (t) => {
+    const lorises = process.env.STOCKYARD_LONG && !secure ? 5_000 : 100
+    const gateway = await runGateway(t, {
+      headersTimeoutMs: 1_000,
+      requestTimeoutMs: 2_000,
+      ...(secure ? { tls: certificate('localhost') } : {}),
+    })
+    const { host: named, hostname: host, port: said } = new URL(gateway.url)
+    const port = Number(said)
+    const heads = `host: ${named}\r\ncontent-type: application/json\r\n`
+    const beginnings = [
+      `POST /v1/chat/completions HTTP/1.1\r\n${heads}x-slow: `,
+      `POST /v1/chat/completions HTTP/1.1\r\n${heads}content-length: 500\r\n\r\n{`,
+      `POST /api/keys HTTP/1.1\r\n${heads}authorization: Bearer ${gateway.adminKey}\r\ntransfer-encoding: chunked\r\n\r\n1\r\n{\r\n`,
+      // Not even a handshake.
+      ...(secure ? [''] : []),
+    ]
+    const closed = new Set<net.Socket>()
+    const sockets: net.Socket[] = []
+    t.after(() => {
+      for (const socket of sockets) socket.destroy()
+    })
+    let drips = true
+    const drip = async (socket: net.Socket, text: string): Promise<void> => {
+      for (; drips && !socket.destroyed; await sleep(400)) socket.write(text)
+    }
+    for (let i = 0; i < lorises; i++) {
+      const beginning = beginnings[i % beginnings.length] as string
+      // Whoever wants to hold on to its connection does not hang up because the other side did.
+      const place = { host, port, allowHalfOpen: beginning !== '' && lorises <= 100 }
+      const isSecure = secure && beginning !== ''
+      const socket = isSecure ? tls.connect({ ...place, rejectUnauthorized: false }) : net.connect(place)
+      sockets.push(socket)
       socket.on('error', () => {})
       socket.on('close', () => closed.add(socket))
       socket.resume()
-      await once(socket, 'connect')
-      socket.write('POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nx-slow: ')
-      return socket
-    }),
-  )
-  t.after(() => {
-    for (const socket of sockets) socket.destroy()
+      await once(socket, isSecure ? 'secureConnect' : 'connect')
+      if (beginning === '') continue
+      socket.write(beginning)
+      if (place.allowHalfOpen) void drip(socket, beginning.includes('chunked') ? '1\r\nx\r\n' : 'x')
+    }
+    for (let i = 0; i < 20; i++) assert.equal((await gateway.chat(MODEL, 'quick')).status, 200)
+    await until(() => closed.size === lorises, 'all are dropped', 20_000)
+    drips = false
+    assert.equal(gateway.upstream.ledger.rows.length, 20)
   })
-  for (let i = 0; i < 20; i++) assert.equal((await gateway.chat(MODEL, 'quick')).status, 200)
-  await until(() => closed.size === lorises, 'all are dropped', 10_000)
-})
+}
 
 test('T61: idle connections are kept, one beyond the limit is answered 503 with Retry-After, and places come back', async (t) => {
   const most = 80

@@ -4,6 +4,7 @@
  */
 import { mkdtempSync, rmSync } from 'node:fs'
 import http from 'node:http'
+import https from 'node:https'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
@@ -59,6 +60,9 @@ export interface RunningOptions {
   readonly pingMs?: number
   readonly maxConnections?: number
   readonly headersTimeoutMs?: number
+  readonly requestTimeoutMs?: number
+  /** It serves over TLS with these. */
+  readonly tls?: { readonly cert: string; readonly key: string }
   readonly extraModules?: readonly Module[]
 }
 
@@ -80,8 +84,10 @@ export async function runGateway(t: Pick<TestContext, 'after'>, options: Running
       ...(options.extraModules ? { extraModules: options.extraModules } : {}),
       ...(options.stallMs ? { stallMs: options.stallMs } : {}),
       ...(options.pingMs ? { pingMs: options.pingMs } : {}),
+      ...(options.tls ? { tls: { cert: Buffer.from(options.tls.cert), key: Buffer.from(options.tls.key) } } : {}),
       ...(options.maxConnections ? { maxConnections: options.maxConnections } : {}),
       ...(options.headersTimeoutMs ? { headersTimeoutMs: options.headersTimeoutMs } : {}),
+      ...(options.requestTimeoutMs ? { requestTimeoutMs: options.requestTimeoutMs } : {}),
       ...(options.trustedProxies ? { trustedProxies: options.trustedProxies } : {}),
       ...(options.batchesMs ? { batchesMs: options.batchesMs } : {}),
       ...(options.bodyLimitBytes ? { bodyLimitBytes: options.bodyLimitBytes } : {}),
@@ -150,9 +156,10 @@ export function exchange(
   const bytes =
     body === undefined ? undefined : typeof body === 'string' || Buffer.isBuffer(body) ? body : JSON.stringify(body)
   return new Promise((resolve, reject) => {
-    const request = http.request(url, {
+    const request = (url.startsWith('https:') ? https : http).request(url, {
       method,
       agent: false,
+      rejectUnauthorized: false,
       headers: {
         ...(bytes === undefined
           ? {}
