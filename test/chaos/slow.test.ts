@@ -27,6 +27,7 @@ async function stopped(url: string, model: string): Promise<net.Socket> {
 
 test('T54: readers that stop are paused upstream, cut off after the stall limit, and booked', async (t) => {
   const readers = process.env.STOCKYARD_LONG ? 100 : 12
+  const patienceMs = process.env.STOCKYARD_LONG ? 240_000 : 30_000
   const gateway = await runGateway(t, { stallMs: 2_000 })
   const sockets = await Promise.all(
     Array.from({ length: readers }, () => stopped(gateway.url, `${MODEL}+endless+size=4k`)),
@@ -35,7 +36,7 @@ test('T54: readers that stop are paused upstream, cut off after the stall limit,
     for (const socket of sockets) socket.destroy()
   })
   const { rows } = gateway.upstream.ledger
-  await until(() => rows.length === readers, 'all have begun', 30_000)
+  await until(() => rows.length === readers, 'all have begun', patienceMs)
   const sent = (): number => rows.reduce((sum, { bytesSent }) => sum + bytesSent, 0)
   let before = -1
   await until(
@@ -45,16 +46,16 @@ test('T54: readers that stop are paused upstream, cut off after the stall limit,
       return sent() === before || rows.every(({ clientHungUpAt }) => clientHungUpAt)
     },
     'the upstream is paused',
-    30_000,
+    patienceMs,
   )
   // The kernel's buffers on four sockets each are part of it.
   assert.ok(before / readers < 24 * MEBIBYTE, `${Math.round(before / readers / 1024)} KiB each`)
   assert.equal((await gateway.chat(MODEL, 'and I?')).status, 200, 'others are served meanwhile')
-  await until(() => rows.filter(({ clientHungUpAt }) => clientHungUpAt).length === readers, 'all are let go of', 60_000)
+  await until(() => rows.filter(({ clientHungUpAt }) => clientHungUpAt).length === readers, 'all are let go of', patienceMs)
   await until(
     () => attemptsIn(gateway.dataDir).filter(({ outcome }) => outcome === 'client_cancel').length === readers,
     'all are booked',
-    30_000,
+    patienceMs,
   )
 })
 
