@@ -13,8 +13,8 @@ const BOMB_BYTES = 4 * 1024 * 1024
 /** Bytes out for one byte in. Repetitive event streams stay well below; bombs are at 1,000 and far above. */
 const BOMB_RATIO = 200
 
-/** Little waits in a decoder: a reply that nobody reads is to wait with its sender. */
-const OPTIONS = { highWaterMark: 16 * 1024 }
+/** Little waits in a decoder: a reply that nobody reads is to wait with its sender. The types of Node do not know the option. */
+const OPTIONS: object = { highWaterMark: 16 * 1024 }
 /** What RFC 9659 lets a server use: larger windows would let it decide how much memory is taken here. */
 const ZSTD = { ...OPTIONS, params: { [zlib.constants.ZSTD_d_windowLogMax]: 23 } }
 

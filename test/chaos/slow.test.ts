@@ -51,7 +51,11 @@ test('T54: readers that stop are paused upstream, cut off after the stall limit,
   // The kernel's buffers on four sockets each are part of it.
   assert.ok(before / readers < 24 * MEBIBYTE, `${Math.round(before / readers / 1024)} KiB each`)
   assert.equal((await gateway.chat(MODEL, 'and I?')).status, 200, 'others are served meanwhile')
-  await until(() => rows.filter(({ clientHungUpAt }) => clientHungUpAt).length === readers, 'all are let go of', patienceMs)
+  await until(
+    () => rows.filter(({ clientHungUpAt }) => clientHungUpAt).length === readers,
+    'all are let go of',
+    patienceMs,
+  )
   await until(
     () => attemptsIn(gateway.dataDir).filter(({ outcome }) => outcome === 'client_cancel').length === readers,
     'all are booked',
