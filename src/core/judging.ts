@@ -34,17 +34,19 @@ export interface Answered {
 /** Nobody's failure: the call was given up from this side. */
 const LEFT: Readonly<Record<string, AttemptOutcome>> = { client_closed: 'client_cancel', superseded: 'cancelled' }
 
+/** A part of an answer is what was handed on; text in the same bytes as the error that ended it reached nobody. */
 export function closeFailed(
   books: Books,
   attempt: Attempt,
   facts: ReplyFacts | undefined,
   error: unknown,
   sentAt: number,
+  handedOn = facts !== undefined && facts.textBytes > 0,
 ) {
   const known = error instanceof GatewayError ? error : failure('internal_error', { id: 'attempt' }, error)
   attempt.totalMs = performance.now() - sentAt
   const given = LEFT[known.code]
-  books.close(attempt, given ?? (facts && facts.textBytes > 0 ? 'partial' : 'failed'), facts, known)
+  books.close(attempt, given ?? (handedOn ? 'partial' : 'failed'), facts, known)
   return known
 }
 

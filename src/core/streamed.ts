@@ -87,6 +87,7 @@ async function* watch(a: Answered, watcher: Watcher): AsyncGenerator<readonly Fr
   const { id, provider } = a.target.upstream
   const framer = wire.framer(provider.framing?.[a.dialect.id] ?? a.side.framing, id)
   const { facts } = watcher
+  let handedOn = false
   try {
     for await (const chunk of a.incoming.chunks) {
       const frames = framer.push(chunk)
@@ -97,6 +98,7 @@ async function* watch(a: Answered, watcher: Watcher): AsyncGenerator<readonly Fr
         throw cleaned(facts.error, a)
       }
       yield frames
+      handedOn = facts.textBytes > 0
       if (facts.complete && frames.some((f) => f.marks & MARK.terminal)) {
         a.incoming.discard()
         break
@@ -116,7 +118,7 @@ async function* watch(a: Answered, watcher: Watcher): AsyncGenerator<readonly Fr
   } catch (error) {
     // The framing itself may carry an error, which nobody has judged yet.
     const isRaw = error instanceof GatewayError && error.code === 'upstream_error' && error !== facts.error
-    throw closeFailed(a.books, a.attempt, facts, a.late ?? (isRaw ? cleaned(error, a) : error), a.sentAt)
+    throw closeFailed(a.books, a.attempt, facts, a.late ?? (isRaw ? cleaned(error, a) : error), a.sentAt, handedOn)
   } finally {
     a.incoming.abort()
     if (!a.attempt.outcome) {

@@ -148,6 +148,37 @@ test('A30: what a route of the data plane asks an upstream is in the books, call
   assert.ok(reached > 60, `${reached} of ${all.length} reached an upstream`)
 })
 
+test('A2: an answer that is an error costs nothing on any route, streamed or not, and its words are no tokens', async (t) => {
+  const gateway = await runGateway(t)
+  const ids = await made(gateway)
+  for (const id of ['breakers', 'failover']) await gateway.admin('PUT', `modules/${id}`, { mode: 'off' })
+  const all = calls(gateway, ids).filter(({ method, path }) => method === 'POST' && !OWN.test(`${method} ${path}`))
+  const used = async () => {
+    const rows = (await gateway.usage('upstream')) as unknown as { costUsd: string; tokens: Record<string, number> }[]
+    return JSON.stringify(rows.map(({ costUsd, tokens }) => [costUsd, tokens]))
+  }
+  const behaviour = 'status=500, error-message=so many words of which not one is an answer'
+  gateway.upstream.script({ match: () => true, behaviour, times: 1e6 })
+  // So that there is a row, and more cannot be less.
+  await gateway.chat('openai/gpt-4o-mini', 'x')
+  const before = await used()
+  gateway.upstream.ledger.reset()
+  for (let i = 0; i < all.length; i += AT_ONCE) {
+    const few = all.slice(i, i + AT_ONCE)
+    const which = few.map(({ path }) => path).join(', ')
+    const answers = await Promise.all([
+      ...few.map((call) => send(gateway, call)),
+      ...few.map((call) => send(gateway, streamed(call), {}, { stream: true })),
+    ])
+    // What only counts tokens is counted here if nobody else does.
+    const wrong = answers.filter(({ status }) => status < 400).length
+    assert.ok(wrong <= 2 * few.filter(({ path }) => COUNTS.test(path)).length, which)
+    assert.equal(await used(), before, which)
+  }
+  const { length } = gateway.upstream.ledger.rows
+  assert.ok(length > 40, `${length} reached an upstream`)
+})
+
 /** The same, asked so that the answer comes as a stream. */
 const streamed = ({ method, path }: Call): Call => ({
   method,
