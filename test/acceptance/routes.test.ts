@@ -275,3 +275,46 @@ test('A40: on every route, streamed and not, a refused call leaves every counter
     await undo()
   }
 })
+
+test('A7: on every route, streamed and not, a key that may all does what each level above it and itself may, and no more', async (t) => {
+  const gateway = await runGateway(t)
+  await gateway.admin('PUT', 'modules/keys', { mode: 'enforce' })
+  const all = calls(gateway, new Map()).filter(({ method, path }) => !OWN.test(`${method} ${path}`))
+  const { directory } = gateway.served.gateway.store
+  /** A key below an organization, a team and a user, of which one lets nothing through by one of its lists. */
+  const keyUnder = (id: string, narrow: string, list: string) => {
+    const listOf = (level: string) => ({ [list]: [level === narrow ? 'nothing-there' : '*'] })
+    directory.change({ actor: 'test', action: 'test' }, (edit) => {
+      edit.insert('organization', { id, ...listOf('organization') })
+      edit.insert('team', { id, organization: id, ...listOf('team') })
+      const memberships = [{ organization: id, role: 'member' }] as const
+      edit.insert('user', { id, kind: 'service', memberships, ...listOf('user') })
+    })
+    return gateway.key({ organization: id, team: id, user: id, ...listOf('key') }).headers
+  }
+  const passed = async (headers: Record<string, string>): Promise<string[]> => {
+    const through: string[] = []
+    for (let i = 0; i < all.length; i += AT_ONCE) {
+      const few = all
+        .slice(i, i + AT_ONCE)
+        .flatMap((call) => [
+          { call, stream: false },
+          ...(call.method === 'POST' ? [{ call: streamed(call), stream: true }] : []),
+        ])
+      const answers = await Promise.all(few.map(({ call, stream }) => send(gateway, call, headers, { stream })))
+      for (const [n, { status }] of answers.entries()) {
+        const call = few[n]?.call as Call
+        if (status < 400) through.push(`${call.method} ${call.path}: ${status}`)
+      }
+    }
+    return through
+  }
+  for (const list of ['models', 'upstreams', 'endpoints']) {
+    for (const level of ['organization', 'team', 'user', 'key']) {
+      assert.deepEqual(await passed(keyUnder(`${list}-${level}`, level, list)), [], `${list} of the ${level}`)
+      assert.equal(gateway.upstream.ledger.rows.length, 0, `${list} of the ${level}`)
+    }
+  }
+  const { length } = await passed(keyUnder('free', 'nobody', 'endpoints'))
+  assert.ok(length > 30, `${length} pass where nothing is forbidden`)
+})
