@@ -15,6 +15,10 @@ test('addresses and ranges of both families, and the IPv4 peer of an IPv6 socket
 test('T82: what is no range, or covers far more than it seems to, is refused by name', () => {
   for (const bad of [
     '::ffff:10.0.0.0/8',
+    '::FFFF:a00:0/8',
+    '0:0:0:0:0:ffff:10.0.0.0/8',
+    '0:0::ffff:0a00:0/95',
+    '::10.0.0.0/8',
     '10.0.0.0/33',
     '10.0.0/8',
     'localhost',

@@ -6,6 +6,10 @@ export interface AddressList {
   has(address: string): boolean
 }
 
+/** Where IPv4 addresses stand among those of IPv6, however they are written. */
+const MAPPED_RANGE = new BlockList()
+MAPPED_RANGE.addSubnet('::ffff:0:0', 96, 'ipv6')
+
 /** Throws `invalid_request` naming the entry that is no address, or that means more than it seems to. */
 export function addressList(entries: readonly string[], where = 'ipRanges'): AddressList {
   const list = new BlockList()
@@ -18,7 +22,7 @@ export function addressList(entries: readonly string[], where = 'ipRanges'): Add
       throw badRequest(`${where}: "${entry}" is neither an address nor a range like 10.0.0.0/8.`, where)
     }
     // ::ffff:10.0.0.0/8 reads like 10.0.0.0/8 and covers nearly everything (T82).
-    if (family === 6 && /^::ffff:/i.test(base) && prefix < 96) {
+    if (family === 6 && prefix < 96 && (base.includes('.') || MAPPED_RANGE.check(base, 'ipv6'))) {
       throw badRequest(
         `${where}: "${entry}" would cover far more than it seems to; write the IPv4 range itself.`,
         where,

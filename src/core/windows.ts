@@ -16,10 +16,7 @@ type Calendar = Extract<Window, { readonly kind: 'calendar' }>
 export function spanOf(window: Calendar, at: number): Span {
   const zone = window.timeZone ?? 'UTC'
   const now = Temporal.Instant.fromEpochMilliseconds(at).toZonedDateTimeISO(zone)
-  if (window.unit === 'minute' || window.unit === 'hour') {
-    const from = now.round({ smallestUnit: window.unit, roundingMode: 'floor' })
-    return { from: from.epochMilliseconds, to: from.add({ [`${window.unit}s`]: 1 }).epochMilliseconds }
-  }
+  if (window.unit === 'minute' || window.unit === 'hour') return onTheClock(now, UNIT_MS[window.unit])
   const first = firstDay(now.toPlainDate(), window)
   const after = first.add(LENGTH[window.unit])
   // The start of a day is its first instant, which is not midnight where the clocks are put forward at midnight.
@@ -27,6 +24,23 @@ export function spanOf(window: Calendar, at: number): Span {
     from: first.toZonedDateTime(zone).epochMilliseconds,
     to: after.toZonedDateTime(zone).epochMilliseconds,
   }
+}
+
+const UNIT_MS = { minute: 60_000, hour: 3_600_000 } as const
+
+/** From one full hour of the zone's clocks to the next, or to where they are put forward or back: it may be by half an hour. */
+function onTheClock(now: Temporal.ZonedDateTime, unitMs: number): Span {
+  const zone = now.timeZoneId
+  const at = now.epochMilliseconds
+  const offset = now.offsetNanoseconds / 1e6
+  let from = Math.floor((at + offset) / unitMs) * unitMs - offset
+  let to = from + unitMs
+  const offsetAt = (ms: number): number =>
+    Temporal.Instant.fromEpochMilliseconds(ms).toZonedDateTimeISO(zone).offsetNanoseconds / 1e6
+  if (offsetAt(from) !== offset)
+    from = now.add({ nanoseconds: 1 }).getTimeZoneTransition('previous')?.epochMilliseconds ?? from
+  if (offsetAt(to - 1) !== offset) to = now.getTimeZoneTransition('next')?.epochMilliseconds ?? to
+  return { from, to }
 }
 
 const LENGTH = {
