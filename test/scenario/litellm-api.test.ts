@@ -182,7 +182,6 @@ test('what cannot be honored is an error that says so, and changes nothing', asy
   await generate({ max_budget: 1, budget_duration: '5mo' }, /1mo, 3mo or 12mo/)
   await generate({ max_bugdet: 1 }, /max_bugdet: there is no such field. Did you mean "max_budget"/)
   await generate({ max_budget: -1 }, /max_budget/)
-  await generate({ user_id: 'nobody' }, /user "nobody"/, 404)
   await generate({ team_id: 'nowhere' }, /team/, 404)
   await generate({ models: ['no-default-models'] }, /no-default-models/)
   await refused('user/new', { send_invite_email: true, user_id: 'ada' }, /"send_invite_email" is not honored/)
@@ -262,6 +261,14 @@ test('teams and users: made, limited, shown; members are added, and their money 
   assert.equal(person.keys.length, 2)
   assert.equal(person.teams[0].team_id, team.team_id)
   assert.equal((await call('POST', 'user/new', { user_id: 'ada@example.com' })).status, 409)
+  // A script names whoever its own house knows.
+  const first = await done('POST', 'key/generate', { team_id: team.team_id, user_id: 'hopper' })
+  assert.equal((await ask(gateway, first.key, { max_tokens: 10 })).status, 200)
+  const owner = await done('GET', 'user/info?user_id=hopper')
+  assert.deepEqual([owner.keys.length, owner.teams[0].team_id], [1, team.team_id])
+  assert.equal((await call('POST', 'key/generate', { user_id: 'nobody-yet', models: 'x' })).status, 400)
+  assert.equal((await call('POST', 'key/generate', { user_id: 'nobody-yet', team_id: 'no-team' })).status, 404)
+  assert.equal((await call('GET', 'user/info?user_id=nobody-yet')).status, 404)
 })
 
 test('spend, models and health; each call is by our roles and on the record', async (t) => {

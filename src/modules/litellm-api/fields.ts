@@ -191,6 +191,9 @@ export const KeyList = optional(
   'key_alias',
   'key_hash',
   'return_full_object',
+  // All that may be seen are in the list.
+  'include_team_keys',
+  'include_created_by_keys',
 )
 export const TeamAsked = optional('team_id')
 export const TeamList = optional('organization_id', 'user_id')

@@ -6,7 +6,7 @@ import type { JsonObject } from '../../core/request.ts'
 import { momentAfter, secondsOf } from './durations.ts'
 import * as fields from './fields.ts'
 import { checkFigures, setFigures } from './figures.ts'
-import { fieldsOf, keyInfo, keyNamed, keysAliased, userKnown, userNamed, withoutNulls } from './rows.ts'
+import { fieldsOf, keyInfo, keyNamed, keysAliased, userNamed, withoutNulls } from './rows.ts'
 import { together, type Undo } from './steps.ts'
 
 /** Makes a key with its money and rates; what is answered has the key itself. */
@@ -14,16 +14,36 @@ export async function generateKey(host: Host, call: AdminCall, asked: JsonObject
   checkFigures(call, asked)
   const { duration, user_id, team_id, organization_id } = asked as Record<string, string | undefined>
   const until = duration === undefined ? undefined : momentAfter(duration, host.now())
+  const owner = user_id === undefined ? undefined : await ownerOf(host, call, user_id, team_id, undo)
   const made = (await call.api('POST', 'keys', {
     ...withoutNulls(fieldsOf(asked, 'key_alias')),
     ...(team_id === undefined ? {} : { team: team_id }),
     ...(organization_id === undefined ? {} : { organization: organization_id }),
-    ...(user_id === undefined ? {} : { user: userKnown(host, user_id).id }),
+    ...(owner === undefined ? {} : { user: owner }),
     ...(until === undefined ? {} : { expiresAt: new Date(until).toISOString() }),
   })) as { id: string; key: string }
   undo(() => call.api('DELETE', `keys/${made.id}`))
   await setFigures(host, call, { key: made.id }, asked, undo)
   return { key: made.key, ...(await keyInfo(host, host.directory.get('key', made.id) as Key)) }
+}
+
+/** Scripts name whoever their own house knows: one that is not known here is made, in the team of the key. */
+async function ownerOf(
+  host: Host,
+  call: AdminCall,
+  name: string,
+  team: string | undefined,
+  undo: Undo,
+): Promise<string> {
+  const known = userNamed(host, name)
+  if (known) return known.id
+  const email = name.includes('@') ? name.toLowerCase() : undefined
+  const { id } = (await call.api('POST', 'users', {
+    ...(email === undefined ? { id: name } : { email, name: email }),
+    memberships: team === undefined ? [] : [{ team, role: 'member' }],
+  })) as { id: string }
+  undo(() => call.api('DELETE', `users/${id}`))
+  return id
 }
 
 async function updateKey(host: Host, call: AdminCall, row: Key, asked: JsonObject, undo: Undo): Promise<JsonObject> {
