@@ -91,6 +91,8 @@ export interface ClientSide {
 
 export interface UpstreamSide {
   readonly framing: Framing
+  /** What clients of this dialect wait for after a stream has said why it finished: added where an upstream left it out. */
+  readonly terminal?: string
   writeRequest(request: ModelRequest, context: WriteContext): JsonObject
   /** Objects of the vendor that a translated body names, by addresses that mean nothing in the client's dialect. */
   namesIn?(body: JsonObject): readonly string[]

@@ -113,6 +113,9 @@ async function* watch(a: Answered, watcher: Watcher): AsyncGenerator<readonly Fr
     if (!facts.complete && facts.finish === undefined) {
       throw failure('upstream_incomplete', { upstream: a.target.upstream.id })
     }
+    if (!facts.complete && a.side.terminal !== undefined) {
+      yield [{ bytes: Buffer.from(a.side.terminal), marks: MARK.final | MARK.terminal }]
+    }
     a.attempt.totalMs = performance.now() - a.sentAt
     a.books.close(a.attempt, 'done', facts)
   } catch (error) {

@@ -21,6 +21,7 @@ import { Arrival } from './arrival.ts'
 import { type Address, addressOf, COUNTERS, type Counting, ENDPOINTS, MODEL_PATHS, VERBS } from './endpoints.ts'
 import type { Identity } from './identity.ts'
 import { nativeRoutes } from './native.ts'
+import { codingOf, unpacked } from './packed.ts'
 import { check, collect, type Received, readJsonFairly, wantJson } from './receive.ts'
 import { type RelayAsked, readRelayed, relayRoutes } from './relay.ts'
 
@@ -169,7 +170,10 @@ function createDoor(parts: DataPlaneParts, dialect: Dialect): Door {
       const identify = (doubt: Refusal | undefined) => parts.identity.identify(request, doubt)
       const receive = (): Promise<void> => {
         if (!relay) wantJson(request)
-        return collect(request, parts.bodyLimitBytes, whole)
+        const { bodyLimitBytes: limit } = parts
+        const coding = codingOf(request.headers)
+        if (coding === undefined) return collect(request, limit, whole)
+        return collect(request, limit, (body) => unpacked(body, coding, limit).then(whole))
       }
       if (counting) {
         const { tokens } = await countFor(x, { identify, receive }, snapshot, parts.ports)

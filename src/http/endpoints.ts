@@ -22,7 +22,7 @@ export function dialectOf(
   native?: (upstream: string) => string | undefined,
 ): string {
   if (url.startsWith('/v1/messages')) return 'anthropic-messages'
-  if (url.startsWith('/v1beta') || verbOf(url) !== undefined) return 'gemini-generate'
+  if (/^\/(?:upload\/)?v1(?:alpha|beta)/.test(url) || verbOf(url) !== undefined) return 'gemini-generate'
   if (!url.startsWith('/v1/models')) return native?.(/^\/([^/?]+)\//.exec(url)?.[1] ?? '') ?? 'openai-chat'
   if (headers['anthropic-version'] !== undefined) return 'anthropic-messages'
   const isGoogles = headers['x-goog-api-key'] !== undefined || headers['x-goog-api-client'] !== undefined
@@ -38,11 +38,12 @@ export interface Address {
 }
 
 /**
- * Google puts model and verb into the path, `/v1beta/models/{model}:{verb}`. Its newer clients leave out the "beta", and
- * several leave out `models/` where the model's name has a slash in it.
+ * Google puts model and verb into the path, `/v1beta/models/{model}:{verb}`. Its newer clients leave out the "beta", some say
+ * "alpha" to try what is not in it yet, and several leave out `models/` where the model's name has a slash in it.
  */
 export const MODEL_PATHS = [
   { path: '/v1beta/*', prefix: '' },
+  { path: '/v1alpha/*', prefix: '' },
   { path: '/v1/models/*', prefix: '' },
   { path: '/v1/tunedModels/*', prefix: 'tunedModels/' },
 ] as const
@@ -70,7 +71,7 @@ const KNOWN_VERBS = Object.keys(VERBS)
 
 /** What Google's clients ask of a model in this path. Names have colons too (`llama3:8b`): only words of Google's are verbs. */
 export const verbOf = (url: string): string | undefined =>
-  /^\/v1(?:beta\/|\/models\/|\/tunedModels\/)[^?]*:([a-z][A-Za-z]*(?:Contents?|Tokens|Answer|Message|Text|Predict|LongRunning)|predict)(?:$|\?)/.exec(
+  /^\/v1(?:(?:alpha|beta)\/|\/models\/|\/tunedModels\/)[^?]*:([a-z][A-Za-z]*(?:Contents?|Tokens|Answer|Message|Text|Predict|LongRunning)|predict)(?:$|\?)/.exec(
     url,
   )?.[1]
 

@@ -31,8 +31,10 @@ export function assertReady({ draining, trouble, gateway }: Omit<HealthParts, 'i
 }
 
 export function health(app: FastifyInstance, parts: HealthParts): void {
-  app.get('/health/live', async (_, reply) => reply.type('application/json').send('{"status":"live"}'))
-  app.get('/health/ready', async (_, reply) => {
+  // Load balancers also ask with HEAD.
+  const asked = { exposeHeadRoute: true }
+  app.get('/health/live', asked, async (_, reply) => reply.type('application/json').send('{"status":"live"}'))
+  app.get('/health/ready', asked, async (_, reply) => {
     const troubles = [...parts.gateway.troubles]
     const blocked = troubles.find(([, { blocks }]) => blocks)?.[0]
     const problem = parts.draining() ? 'shutting_down' : (parts.trouble() ?? (blocked && `module ${blocked}`))

@@ -96,7 +96,7 @@ export function models(app: FastifyInstance, gateway: Gateway, identity: Identit
       return reply.type('application/json').send(JSON.stringify(shapeOf(request).one(named(id, who))))
     })
   }
-  for (const path of ['/v1/models', '/v1beta/models']) {
+  for (const path of ['/v1/models', '/v1beta/models', '/v1alpha/models']) {
     serve(path, ({ url, headers }) => SHAPES[dialectOf(url, headers)] ?? openai)
   }
 }

@@ -3,7 +3,8 @@
  * nothing is inherited.
  */
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
-import { type FastifyInstance, fastify } from 'fastify'
+import type { Socket } from 'node:net'
+import { type FastifyInstance, type FastifyReply, type FastifyRequest, fastify } from 'fastify'
 import type { AddressList } from '../core/addresses.ts'
 import type { Dialect } from '../core/dialect.ts'
 import { failure, GatewayError } from '../core/errors.ts'
@@ -35,6 +36,16 @@ export interface ServerOptions {
   nextId(): string
 }
 
+/** Long enough to hand over a refusal; who does not hang up then is hung up on. */
+const LINGER_MS = 1_000
+
+/** What Node says of bytes that are no request. */
+interface ConnectionError extends NodeJS.ErrnoException {
+  /** The parser's own words, none of the client's. */
+  readonly reason?: string
+  readonly rawPacket?: Buffer
+}
+
 function noSchemas(): never {
   throw new Error('a route has a schema for Fastify')
 }
@@ -62,12 +73,17 @@ export function createServer(options: ServerOptions): FastifyInstance {
     logger: false,
     // Routes are checked by ours (core/settings.ts), so Fastify's compilers of schemas are not even loaded.
     schemaController: { compilersFactory: { buildValidator: noSchemas, buildSerializer: noSchemas } },
+    clientErrorHandler: refuseRawly,
+    // Paths that no router can read.
+    frameworkErrors: (error: Error, request: FastifyRequest, reply: FastifyReply) => {
+      reply.hijack()
+      answer(request.raw, reply.raw, translated(error, options.bodyLimitBytes))
+    },
     ...(trustedProxies ? { trustProxy: (address: string) => trustedProxies.has(address) } : {}),
     ...(options.tls ? { https: { ...limits, handshakeTimeout: headersTimeout, ...options.tls } } : { http: limits }),
   } as Parameters<typeof fastify>[0]) as unknown as FastifyInstance
   const server = app.server as Server
   server.maxHeadersCount = 200
-  server.on('clientError', refuseRawly)
   limitConnections(server, options.maxConnections, options.tls !== undefined)
 
   app.addHook('onRoute', ({ method, url }) => {
@@ -95,13 +111,21 @@ export function createServer(options: ServerOptions): FastifyInstance {
             allowed: allowed.join(' or '),
             headers: { allow: allowed.join(', ') },
           })
-        : failure('not_found', { what: `path ${path.slice(0, 200)}` })
+        : failure('not_found', { what: whatOf(path) })
     answer(request.raw, reply.raw, error)
   })
   function allowedAt(path: string): readonly string[] {
     if (verbOf(path) !== undefined) return ['POST']
-    if (/^\/v1(?:beta)?\/models\/[^/]/.test(path)) return ['GET']
+    if (/^\/v1(?:alpha|beta)?\/models\/[^/]/.test(path)) return ['GET']
     return ['GET', 'POST', 'PUT', 'PATCH', 'DELETE'].filter((method) => app.hasRoute({ method, url: path } as never))
+  }
+  /** A base URL with the version missing, or twice, is the usual reason why nothing is found. */
+  function whatOf(path: string): string {
+    const plain = path.replace(/\/{2,}/g, '/').replace(/(?<=.)\/$/, '')
+    const meant = [plain, plain.replace(/^\/v1(?=\/v1\/)/, ''), `/v1${plain}`].find(
+      (url) => url !== path && !options.hidden(url) && allowedAt(url).length > 0,
+    )
+    return `path ${path.slice(0, 200)}${meant === undefined ? '' : `, only ${meant.slice(0, 200)},`}`
   }
   app.setErrorHandler((error, request, reply) => {
     reply.hijack()
@@ -110,9 +134,7 @@ export function createServer(options: ServerOptions): FastifyInstance {
   function answer(request: IncomingMessage, out: ServerResponse, error: GatewayError): void {
     const { url = '/', headers } = request
     if (url.startsWith('/api/')) {
-      const body = JSON.stringify({
-        error: { code: error.code, message: error.message, details: publicDetails(error) },
-      })
+      const body = adminError(error)
       if (out.headersSent) return void out.end()
       out.writeHead(error.kind.status, {
         'content-type': 'application/json',
@@ -124,8 +146,35 @@ export function createServer(options: ServerOptions): FastifyInstance {
     const client = shapeOf(url, headers)
     if (client) writeError(out, client, error, options.nextId(), undefined)
   }
+  /** What Node refuses before there is a request: framing tricks, header floods, slow headers (T55, T56). */
+  function refuseRawly(error: ConnectionError, socket: Socket): void {
+    if (error.code === 'ECONNRESET' || !socket.writable) {
+      socket.destroy()
+      return
+    }
+    const [status, words, problem] =
+      error.code === 'HPE_HEADER_OVERFLOW'
+        ? [431, 'Request Header Fields Too Large', 'The headers of the request are too many or too large.']
+        : error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
+          ? [408, 'Request Timeout', 'The request did not come to its end in time.']
+          : [400, 'Bad Request', `The request is not valid HTTP/1.1${error.reason ? `: ${error.reason}` : ''}.`]
+    const refusal = failure('invalid_request', { problem })
+    const [, url = '/'] = /^[A-Z]+ (\/\S*) HTTP\//.exec(error.rawPacket?.toString('latin1', 0, 4_096) ?? '') ?? []
+    const shape = shapeOf(url, {})
+    const body =
+      !shape || url.startsWith('/api/')
+        ? adminError(refusal)
+        : JSON.stringify(shape.writeError(refusal, options.nextId()))
+    socket.end(
+      `HTTP/1.1 ${status} ${words}\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
+    )
+    setTimeout(() => socket.destroy(), LINGER_MS).unref()
+  }
   return app
 }
+
+const adminError = (error: GatewayError): string =>
+  JSON.stringify({ error: { code: error.code, message: error.message, details: publicDetails(error) } })
 
 export function publicDetails(error: GatewayError): Record<string, unknown> {
   const { headers: _, ...details } = error.details
@@ -139,32 +188,9 @@ function translated(error: unknown, limit: number): GatewayError {
   if (code === 'FST_ERR_CTP_INVALID_CONTENT_LENGTH') {
     return failure('invalid_request', { problem: 'The body is not as long as Content-Length says.' })
   }
+  if (code === 'FST_ERR_MAX_PARAM_LENGTH') return failure('not_found', { what: 'path with so long a name in it' })
   if (statusCode !== undefined && statusCode >= 400 && statusCode < 500) {
-    return failure('invalid_request', { problem: (error as Error).message })
+    return failure('invalid_request', { problem: (error as Error).message.slice(0, 300) })
   }
   return failure('internal_error', { id: 'the server' }, error)
-}
-
-/** What Node refuses before there is a request: framing tricks, header floods, slow headers (T55, T56). */
-/** Long enough to hand over the answer; who does not hang up then is hung up on. */
-const LINGER_MS = 1_000
-
-function refuseRawly(error: NodeJS.ErrnoException, socket: import('node:stream').Duplex): void {
-  if (error.code === 'ECONNRESET' || !socket.writable) {
-    socket.destroy()
-    return
-  }
-  const [status, words] =
-    error.code === 'HPE_HEADER_OVERFLOW'
-      ? [431, 'Request Header Fields Too Large']
-      : error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
-        ? [408, 'Request Timeout']
-        : [400, 'Bad Request']
-  const body = JSON.stringify({
-    error: { message: `${words}.`, type: 'invalid_request_error', param: null, code: null },
-  })
-  socket.end(
-    `HTTP/1.1 ${status} ${words}\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: ${body.length}\r\n\r\n${body}`,
-  )
-  setTimeout(() => socket.destroy(), LINGER_MS).unref()
 }

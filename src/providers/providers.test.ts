@@ -54,7 +54,7 @@ test('each definition has the id of its file, a title, and a page about its keys
 
 test('no id is one of the reserved first path segments', () => {
   const reserved =
-    'api console health metrics v1 v1beta v1beta1 key team user organization customer budget spend model models litellm mcp'
+    'api console health metrics v1 v1alpha v1beta v1beta1 key team user organization customer budget spend model models litellm mcp'
   for (const id of reserved.split(' ')) assert.ok(!definitions.has(id), id)
 })
 

@@ -11,13 +11,14 @@ const STRANGER = { 'x-forwarded-for': '203.0.113.9' }
 /** Who watches the process, and whoever signs in, is not known yet. */
 const OPEN = /^\/(?:health\/(?:live|ready)|api\/sign-in.*|api\/session.*|api\/auth.*|console.*)?$/
 /** What asks the gateway itself. */
-const OWN = /^\w+ \/(?:(?:api|health|metrics|console)(?:\/|$)|v1\/key$)|^GET \/v1(?:beta)?\/models(?:\/|$)/
+const OWN = /^\w+ \/(?:(?:api|health|metrics|console)(?:\/|$)|v1\/key$)|^GET \/v1(?:alpha|beta)?\/models(?:\/|$)/
 /** Tokens are counted by whoever counts for nothing, and are in no books. */
 const COUNTS = /count_tokens|input_tokens|:countTokens/
 
 /** What stands for the rest of a path; any other root stands before an id. */
 const RESTS: Readonly<Record<string, readonly string[]>> = {
   '/v1beta/*': ['models/openai/gpt-4o-mini:generateContent', 'models/openai/gpt-4o-mini:embedContent'],
+  '/v1alpha/*': ['models/openai/gpt-4o-mini:generateContent'],
   '/v1/models/*': ['openai/gpt-4o-mini:generateContent', 'openai/gpt-4o-mini:countTokens'],
   '/v1/tunedModels/*': ['mine:generateContent'],
   '/:upstream/*': ['openai/v1/chat/completions', 'openai/v1/files', 'openai/v1/whatever/comes'],

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import net from 'node:net'
 import { test } from 'node:test'
+import zlib from 'node:zlib'
 import { exchange, runGateway } from '../running/index.ts'
 
 const message = { role: 'user', content: 'hi' }
@@ -70,6 +71,15 @@ test('unknown model, method, path and content type each say what is wrong', asyn
   const type = await gateway.send('/v1/chat/completions', '{}', { 'content-type': 'text/plain' })
   assert.equal(type.status, 415)
   for (const answer of [unknown, method, path, type]) assert.ok(answer.json.error.message)
+  for (const astray of ['/chat/completions', '/v1/v1/chat/completions', '//v1/chat/completions']) {
+    const answer = await gateway.send(astray, {})
+    assert.equal(answer.status, 404)
+    assert.match(answer.json.error.message, / only \/v1\/chat\/completions,/, 'where it was meant to go')
+  }
+  for (const probe of ['/health/live', '/health/ready']) {
+    const { status, text } = await exchange(gateway.url + probe, 'HEAD')
+    assert.deepEqual([status, text], [200, ''])
+  }
 })
 
 /** Sends raw bytes and returns what comes until the connection closes. */
@@ -107,11 +117,82 @@ test('T55: framing tricks are refused and the connection is closed; the upstream
   assert.equal(gateway.upstream.ledger.rows.length, 0)
 })
 
+test('T55, T56: what is no HTTP at all, and paths that cannot be read, are refused in the shape of the API they name', async (t) => {
+  const gateway = await runGateway(t)
+  const host = new URL(gateway.url).host
+  const shapes: Record<string, (body: { error: Record<string, unknown>; type?: unknown }) => void> = {
+    '/v1/chat/completions': ({ error }) => assert.equal(error.type, 'invalid_request_error'),
+    '/v1/messages': ({ type, error }) => assert.deepEqual([type, error.type], ['error', 'invalid_request_error']),
+    '/v1beta/models/m:generateContent': ({ error }) => assert.equal(error.status, 'INVALID_ARGUMENT'),
+    '/api/modules': ({ error }) => assert.equal(error.code, 'invalid_request'),
+  }
+  for (const [path, check] of Object.entries(shapes)) {
+    const start = `POST ${path} HTTP/1.1\r\nHost: ${host}\r\n`
+    const both = 'Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n'
+    for (const rest of [both, 'X: a\x00b\r\n\r\n']) {
+      const [head = '', body = ''] = (await raw(gateway.url, start + rest)).split('\r\n\r\n')
+      assert.match(head, /^HTTP\/1\.1 400 .*connection: close/s, path)
+      const told = JSON.parse(body)
+      check(told)
+      assert.match(told.error.message, /^The request is not valid HTTP/)
+    }
+  }
+  for (const [path, status] of [
+    ['/v1/%zz', 400],
+    ['/v1beta/%c3%28', 400],
+    [`/${'u'.repeat(2_000)}/chat`, 404],
+  ] as const) {
+    const answer = await gateway.send(path, {})
+    assert.equal(answer.status, status, path)
+    assert.ok(answer.json.error.message.length < 400, 'it has a shape, and does not repeat all that was sent')
+  }
+})
+
+test('a compressed body is read as what it holds, up to the limit; one that is not what it says is a clear error', async (t) => {
+  const gateway = await runGateway(t, { bodyLimitBytes: 100_000 })
+  const body = Buffer.from(JSON.stringify({ model: MODEL, messages: [message] }))
+  const send = (bytes: Buffer, coding: string, path = '/v1/chat/completions') =>
+    gateway.send(path, bytes, { 'content-encoding': coding, 'content-type': 'application/json' })
+  const packed = {
+    gzip: zlib.gzipSync(body),
+    'X-GZip': zlib.gzipSync(body),
+    deflate: zlib.deflateSync(body),
+    'deflate ': zlib.deflateRawSync(body),
+    br: zlib.brotliCompressSync(body),
+    zstd: zlib.zstdCompressSync(body),
+    identity: body,
+  }
+  for (const [coding, bytes] of Object.entries(packed)) {
+    const answer = await send(bytes, coding)
+    assert.equal(answer.status, 200, coding + answer.text)
+    const row = gateway.upstream.ledger.rows.at(-1)
+    assert.deepEqual(JSON.parse(row?.rawBody ?? '').messages, [message], 'plain')
+    assert.equal(row?.headers['content-encoding'], undefined)
+  }
+  const served = gateway.upstream.ledger.rows.length
+  const refused: [Buffer, string, number][] = [
+    [zlib.gzipSync(Buffer.alloc(10_000_000)), 'gzip', 413],
+    [zlib.zstdCompressSync(Buffer.alloc(10_000_000)), 'zstd', 413],
+    [body, 'gzip', 400],
+    [packed.gzip.subarray(0, -9), 'gzip', 400],
+    [packed.br, 'br, gzip', 415],
+    [body, 'compress', 415],
+  ]
+  for (const [bytes, coding, status] of refused) {
+    for (const path of ['/v1/chat/completions', '/v1/messages', '/openai/chat/completions']) {
+      const answer = await send(bytes, coding, path)
+      assert.equal(answer.status, status, coding + answer.text)
+      assert.equal(typeof answer.json.error.message, 'string')
+    }
+  }
+  assert.equal(gateway.upstream.ledger.rows.length, served)
+})
+
 test('T56: header floods are refused', async (t) => {
   const gateway = await runGateway(t)
   const host = new URL(gateway.url).host
   const large = await raw(gateway.url, `GET /v1/models HTTP/1.1\r\nHost: ${host}\r\nX: ${'a'.repeat(200_000)}\r\n\r\n`)
-  assert.match(large, /^HTTP\/1\.1 431 /)
+  assert.match(large, /^HTTP\/1\.1 431 .*"invalid_request_error"/s)
   const many = Array.from({ length: 10_000 }, (_, i) => `h${i}: 1`).join('\r\n')
   assert.match(
     await raw(gateway.url, `GET /v1/models HTTP/1.1\r\nHost: ${host}\r\n${many}\r\n\r\n`),

@@ -57,6 +57,24 @@ test('A51: a missing [DONE] after the finish reason is tolerated', async (t) => 
   assert.equal(streamedText(answer), 'echo: hello')
 })
 
+test('A51: an end that was announced and left out is given to clients that wait for it; one that was not is an error', async (t) => {
+  const gateway = await runGateway(t, { upstreams: { claude: 'anthropic' } })
+  const ask = (model: string) =>
+    gateway.send('/v1/messages', {
+      model: `claude/claude-sonnet-4-5+${model}`,
+      max_tokens: 50,
+      messages: [{ role: 'user', content: 'hello' }],
+      ...stream,
+    })
+  const whole = await ask('ok')
+  const endless = await ask('no-done')
+  const stable = (text: string) => text.replace(/msg_\w+/g, '')
+  assert.equal(stable(endless.text), stable(whole.text))
+  const cut = await ask('truncate=4')
+  assert.match(cut.text, /event: error\n/)
+  assert.ok(!cut.text.includes('message_stop'))
+})
+
 test('A52: chunks with filter results and no choices pass through unchanged', async (t) => {
   const gateway = await runGateway(t)
   const answer = await gateway.chat('openai/gpt-4o-mini+filter-only', 'hello', stream)

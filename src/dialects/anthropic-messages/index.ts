@@ -56,6 +56,7 @@ export default defineDialect({
   },
   upstream: {
     framing: 'sse',
+    terminal: 'event: message_stop\ndata: {"type":"message_stop"}\n\n',
     writeRequest,
     readBody: (body, asked) => new MessageReader(asked).body(body),
     streamReader: (asked) => new MessageReader(asked),

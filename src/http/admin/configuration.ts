@@ -18,7 +18,7 @@ type Section = 'modules' | 'upstreams' | 'routes' | 'aliases' | 'prices' | 'over
 
 /** Ids that stand for our own paths. */
 const RESERVED = new Set(
-  'api console health metrics v1 v1beta v1beta1 key team user organization customer budget spend model models litellm mcp'.split(
+  'api console health metrics v1 v1alpha v1beta v1beta1 key team user organization customer budget spend model models litellm mcp'.split(
     ' ',
   ),
 )
