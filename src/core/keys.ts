@@ -118,9 +118,11 @@ function problemOf(text: string): string {
   if (strange) return `it contains ${JSON.stringify(strange[0])}, which no key has; copy it without quotes or spaces`
   const missing = ID_LENGTH + 1 + SECRET_LENGTH + CHECKSUM_LENGTH - rest.length
   return missing > 0
-    ? `it is ${missing} characters too short; copy the whole key`
-    : `it is ${-missing} characters too long; copy the key alone`
+    ? `it is ${counted(missing)} too short; copy the whole key`
+    : `it is ${counted(-missing)} too long; copy the key alone`
 }
+
+const counted = (n: number): string => `${n} ${n === 1 ? 'character' : 'characters'}`
 
 function checksum(text: string): string {
   let left = crc32(text)

@@ -70,6 +70,21 @@ test('A32: weeks begin on Monday unless told, months may begin on another day', 
   ])
 })
 
+test('A32: a month that begins on its 31st begins with the last day of those that have none', () => {
+  const days = ['2028-01-31', '2028-02-29', '2028-03-31', '2028-04-30', '2028-05-31'].map(
+    (day) => `${day}T00:00:00.000Z`,
+  )
+  for (let n = 0; n + 1 < days.length; n++) {
+    const [from, to] = [days[n] as string, days[n + 1] as string]
+    for (const now of [at(from), at(to) - 1])
+      assert.deepEqual(shown(spanOf(calendar('month', 'UTC', 31), now)), [from, to])
+  }
+  assert.deepEqual(shown(spanOf(calendar('quarter', 'UTC', 31), at('2026-04-15'))), [
+    '2026-01-31T00:00:00.000Z',
+    '2026-04-30T00:00:00.000Z',
+  ])
+})
+
 test('A32: months and quarters end where they end, leap years included', () => {
   assert.deepEqual(shown(spanOf(calendar('month'), at('2028-02-29T23:59:59.999Z'))), [
     '2028-02-01T00:00:00.000Z',
@@ -126,10 +141,10 @@ test('A32, T24: every instant lies in exactly one window, and windows follow eac
     fc.property(
       fc.constantFrom(...units),
       fc.constantFrom(...zones),
-      fc.integer({ min: 1, max: 7 }),
+      fc.integer({ min: 1, max: 31 }),
       instant,
       (unit, zone, startDay, now) => {
-        const window = calendar(unit, zone, startDay)
+        const window = calendar(unit, zone, unit === 'week' ? ((startDay - 1) % 7) + 1 : startDay)
         const span = spanOf(window, now)
         assert.ok(span.from <= now && now < span.to)
         assert.deepEqual(spanOf(window, span.from), span)
@@ -142,7 +157,10 @@ test('A32, T24: every instant lies in exactly one window, and windows follow eac
   )
 })
 
-test('a time zone that does not exist is a problem to report', () => {
+test('what no calendar has is a problem to report: a time zone, a day of a week, a first day of a day', () => {
+  assert.match(problemOf(calendar('week', 'UTC', 9)) ?? '', /1 \(Monday\) to 7 \(Sunday\), not 9/)
+  assert.match(problemOf(calendar('hour', 'UTC', 2)) ?? '', /a hour has no "startDay"/)
+  assert.equal(problemOf(calendar('month', 'UTC', 31)), undefined)
   assert.equal(problemOf(calendar('day', 'Europe/Berlin')), undefined)
   assert.match(problemOf(calendar('day', 'Mars/Olympus')) ?? '', /no time zone "Mars\/Olympus"/)
 })

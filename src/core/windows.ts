@@ -17,8 +17,7 @@ export function spanOf(window: Calendar, at: number): Span {
   const zone = window.timeZone ?? 'UTC'
   const now = Temporal.Instant.fromEpochMilliseconds(at).toZonedDateTimeISO(zone)
   if (window.unit === 'minute' || window.unit === 'hour') return onTheClock(now, UNIT_MS[window.unit])
-  const first = firstDay(now.toPlainDate(), window)
-  const after = first.add(LENGTH[window.unit])
+  const [first, after] = daysOf(now.toPlainDate(), window)
   // The start of a day is its first instant, which is not midnight where the clocks are put forward at midnight.
   return {
     from: first.toZonedDateTime(zone).epochMilliseconds,
@@ -43,30 +42,38 @@ function onTheClock(now: Temporal.ZonedDateTime, unitMs: number): Span {
   return { from, to }
 }
 
-const LENGTH = {
-  day: { days: 1 },
-  week: { weeks: 1 },
-  month: { months: 1 },
-  quarter: { months: 3 },
-  year: { years: 1 },
-} as const
+const MONTHS = { month: 1, quarter: 3, year: 12 } as const
 
-/** `startDay`: of a week 1 (Monday, unless told) to 7, of anything longer the day of the month, 1 to 28. */
-function firstDay(today: Temporal.PlainDate, { unit, startDay = 1 }: Calendar): Temporal.PlainDate {
-  if (unit === 'day' || unit === 'hour' || unit === 'minute') return today
-  if (unit === 'week') return today.subtract({ days: (today.dayOfWeek - startDay + 7) % 7 })
-  const month = unit === 'year' ? 1 : unit === 'quarter' ? today.month - ((today.month - 1) % 3) : today.month
-  const first = today.with({ month, day: startDay })
-  return Temporal.PlainDate.compare(first, today) <= 0 ? first : first.subtract(LENGTH[unit])
+/**
+ * The first day, and the first of the next. `startDay`: of a week 1 (Monday, unless told) to 7, of anything longer the day of the
+ * month, 1 to 31, where a month that is shorter begins with its last.
+ */
+function daysOf(today: Temporal.PlainDate, { unit, startDay = 1 }: Calendar): [Temporal.PlainDate, Temporal.PlainDate] {
+  if (unit === 'day' || unit === 'hour' || unit === 'minute') return [today, today.add({ days: 1 })]
+  if (unit === 'week') {
+    const first = today.subtract({ days: (today.dayOfWeek - startDay + 7) % 7 })
+    return [first, first.add({ weeks: 1 })]
+  }
+  const months = MONTHS[unit]
+  const month = today.with({ month: today.month - ((today.month - 1) % months), day: 1 })
+  const start = (after: number): Temporal.PlainDate => month.add({ months: after }).with({ day: startDay })
+  return Temporal.PlainDate.compare(start(0), today) <= 0 ? [start(0), start(months)] : [start(-months), start(0)]
 }
 
 /** What is wrong with a window, in words; undefined if nothing is. */
 export function problemOf(window: Window): string | undefined {
   if (window.kind !== 'calendar') return undefined
+  const { unit, startDay } = window
+  if (startDay !== undefined && (unit === 'day' || unit === 'hour' || unit === 'minute')) {
+    return `a ${unit} has no "startDay"; weeks, months, quarters and years have`
+  }
+  if (unit === 'week' && startDay !== undefined && startDay > 7) {
+    return `the "startDay" of a week is 1 (Monday) to 7 (Sunday), not ${startDay}`
+  }
   try {
     spanOf(window, 0)
     return undefined
   } catch {
-    return `there is no time zone "${window.timeZone}"`
+    return `there is no time zone "${window.timeZone}"; write one as Europe/Berlin`
   }
 }

@@ -214,6 +214,35 @@ test('too little left: the output is clamped to what there is money for, and the
   assert.equal(spentIn(gateway.dataDir), 300_000_000n)
 })
 
+test('too little left for the thoughts that were asked for: refused here, and not by the vendor', async (t) => {
+  const gateway = await capped(
+    t,
+    { onInsufficient: 'clamp' },
+    { upstreams: { openai: 'openai', anthropic: 'anthropic' } },
+  )
+  addBudget(gateway, { scope: {}, amountUsd: '0.15', window: MONTH })
+  const body = { max_tokens: 4_000, messages: [{ role: 'user', content: 'x' }] }
+  const ask = (path: string, more: object) => gateway.send(path, { model: 'anthropic/dime', ...body, ...more })
+  for (const stream of [false, true]) {
+    const thinking = { type: 'enabled', budget_tokens: 2_000 }
+    for (const [path, more] of [
+      ['/v1/messages', { thinking }],
+      [
+        '/v1beta/models/anthropic/dime:generateContent',
+        {
+          contents: [{ role: 'user', parts: [{ text: 'x' }] }],
+          generationConfig: { maxOutputTokens: 4_000, thinkingConfig: { thinkingBudget: 2_000 } },
+        },
+      ],
+    ] as const) {
+      const refused = await ask(path, { ...more, ...(path.includes('beta') ? {} : { stream }) })
+      assert.equal(refused.status, 429, refused.text)
+    }
+    const modest = await ask('/v1/messages', { stream, thinking: { ...thinking, budget_tokens: 1_024 } })
+    assert.equal(modest.status, 200, modest.text)
+  }
+})
+
 test('too little left: dearer targets are left out, and the answer says so', async (t) => {
   const gateway = await capped(t, { onInsufficient: 'fallback' }, { upstreams: { openai: 'openai', second: 'openai' } })
   await gateway.admin('PUT', 'routes/house', {

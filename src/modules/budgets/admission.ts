@@ -145,7 +145,9 @@ export function createAdmission({ host, chosen, accounts, expectations }: Admiss
         priced = fitting
       } else if (how === 'clamp') {
         maxOutputTokens = affordable(x, shared, priced, now)
-        if (maxOutputTokens === undefined) refuse(tight, dearest(), now)
+        if (maxOutputTokens === undefined || maxOutputTokens / choicesOf(x.json) <= thoughtOf(x)) {
+          refuse(tight, dearest(), now)
+        }
         const most = maxOutputTokens
         priced = priced.map((offer) => ({ ...offer, cost: costAtMost(x, offer.target, now, most) ?? 0n }))
       } else refuse(tight, dearest(), now)
@@ -289,6 +291,12 @@ export function createAdmission({ host, chosen, accounts, expectations }: Admiss
   }
 
   return { admit, meter }
+}
+
+/** Of the output, what the client wants to be thought: vendors refuse an answer that has no room for more than that. */
+function thoughtOf(x: Exchange): number {
+  const request = x.operation === 'chat' && !x.relay ? x.request() : undefined
+  return (request?.operation === 'chat' && request.reasoning?.budgetTokens) || 0
 }
 
 const add = (x: Exchange, name: string, value: string): void => {

@@ -8,9 +8,10 @@ import { badRequest, failure } from '../../../core/errors.ts'
 import { letters } from '../../../core/keys.ts'
 import { type Actor, may, type Place } from '../../../core/roles.ts'
 import { parseStrict } from '../../../core/settings.ts'
+import { problemOf } from '../../../core/windows.ts'
 import type { AdminContext, CoreCall, CoreRoute } from '../route.ts'
 import { expected } from './organizations.ts'
-import { change, forbidden, found, merged, placed, shown } from './rows.ts'
+import { change, forbidden, found, merged, placed, shown, timeOf } from './rows.ts'
 import {
   BudgetChange,
   BudgetDraft,
@@ -72,11 +73,7 @@ function checkScope(context: AdminContext, who: Actor, scope: Selector): void {
 function timesOf(fields: Record<string, unknown>): Record<string, unknown> {
   const { raises } = fields as { raises?: { amountUsd: string; until: string }[] | null }
   if (!raises) return fields
-  const read = raises.map(({ amountUsd, until }) => {
-    const at = Date.parse(until)
-    if (Number.isNaN(at)) throw badRequest(`raises: "${until}" is no time`, 'raises')
-    return { amountUsd, until: at }
-  })
+  const read = raises.map(({ amountUsd, until }) => ({ amountUsd, until: timeOf(until, 'raises') }))
   return { ...fields, raises: read }
 }
 
@@ -87,12 +84,8 @@ function checkLimit({ counts, per, count }: Pick<Limit, 'counts' | 'per' | 'coun
   throw badRequest(counts === 'parallel' ? '"parallel" has no "per".' : '"per" must be minute, hour or day.', 'per')
 }
 function checkBudget({ window }: Pick<Budget, 'window'>): void {
-  if (window.kind !== 'calendar' || window.timeZone === undefined) return
-  try {
-    new Intl.DateTimeFormat('en', { timeZone: window.timeZone })
-  } catch {
-    throw badRequest(`"${window.timeZone}" is no time zone; write one as Europe/Berlin.`, 'window/timeZone')
-  }
+  const problem = problemOf(window)
+  if (problem !== undefined) throw badRequest(`window: ${problem}.`, 'window')
 }
 
 interface Shapes {

@@ -11,7 +11,7 @@ import { parseStrict } from '../../../core/settings.ts'
 import type { AdminContext, CoreCall, CoreRoute } from '../route.ts'
 import { checkCeilings, parentsOf } from './ceilings.ts'
 import { expected, seesOrganization } from './organizations.ts'
-import { change, cutIf, draftOf, forbidden, found, merged, paged, pageOf, shown } from './rows.ts'
+import { change, cutIf, draftOf, forbidden, found, merged, paged, pageOf, shown, timeOf } from './rows.ts'
 import { Cut, CutQuery, closed, Id, KeyChange, KeyDraft, KeyRow, KeyShown, Page, Removed, Rotation } from './schemas.ts'
 import { removeKey, seesTeam } from './teams.ts'
 
@@ -27,12 +27,6 @@ function managed(context: AdminContext, call: CoreCall): Key {
   const row = found(context, 'key', call.params.id, (one) => seesKey(call.who, one))
   if (!managesKey(call.who, row)) forbidden('Your role lets you see this key, not change it.')
   return row
-}
-
-function timeOf(text: string, name: string): number {
-  const at = Date.parse(text)
-  if (Number.isNaN(at)) throw badRequest(`${name}: "${text}" is no time`, name)
-  return at
 }
 
 type Asked = Partial<Omit<Key, 'expiresAt'>> & { expiresAt?: string; expiresInSeconds?: number }

@@ -1,6 +1,6 @@
 /** What all routes of the directory share: how a row is shown, changed and dry-run, and whose it is. */
 import type { Draft, Edit, FigureKind, Row, RowKind, Rows, Selector } from '../../../core/directory.ts'
-import { failure } from '../../../core/errors.ts'
+import { badRequest, failure } from '../../../core/errors.ts'
 import type { Principal } from '../../../core/exchange.ts'
 import { letters } from '../../../core/keys.ts'
 import type { JsonObject } from '../../../core/request.ts'
@@ -16,6 +16,15 @@ export function shown(row: Row): JsonObject {
     out.raises = out.raises.map((raise) => ({ ...raise, until: new Date(raise.until).toISOString() }))
   }
   return out as JsonObject
+}
+
+/** An instant that is in the calendar: the 30th of February is not. */
+export function timeOf(text: string, name: string): number {
+  try {
+    return Temporal.Instant.from(text).epochMilliseconds
+  } catch {
+    throw badRequest(`${name}: "${text}" is no time; write one as 2027-01-31T12:00:00Z.`, name)
+  }
 }
 
 /** Without what the store adds. */
