@@ -5,7 +5,11 @@ import { BUCKETS } from '../../core/usage.ts'
 
 const closed = { additionalProperties: false }
 const Json = Type.Record(Type.String(), Type.Unknown())
-const dollars = Type.String({ pattern: '^\\d{1,12}(\\.\\d{1,9})?$', description: 'Dollars, as a decimal string.' })
+const dollars = Type.String({
+  pattern: '^\\d{1,12}(\\.\\d{1,9})?$',
+  examples: ['2.50'],
+  description: 'Dollars, as a decimal string.',
+})
 const choice = <T extends string>(...values: readonly T[]) => Type.Union(values.map((value) => Type.Literal(value)))
 const milliseconds = Type.Integer({ minimum: 1, maximum: 86_400_000 })
 
@@ -55,7 +59,7 @@ const Network = Type.Object(
 export const Upstream = Type.Object(
   {
     provider: Type.String({ description: 'A provider id; see docs/providers.md.' }),
-    baseUrl: Type.Optional(Type.String({ pattern: '^https?://[^\\s@?#]+$' })),
+    baseUrl: Type.Optional(Type.String({ pattern: '^https?://[^\\s@?#]+$', examples: ['https://api.example.com/v1'] })),
     options: Type.Optional(Json),
     credentials: Type.Optional(
       Type.Array(

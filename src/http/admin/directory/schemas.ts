@@ -5,9 +5,12 @@ import { BUCKETS } from '../../../core/usage.ts'
 
 export const closed = { additionalProperties: false }
 /** No colon and no slash: an id stands in paths and in names of places. */
-export const Id = Type.String({ pattern: '^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$' })
+export const Id = Type.String({ pattern: '^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$', examples: ['my-team.1'] })
 const Name = Type.String({ minLength: 1, maxLength: 200 })
-const Time = Type.String({ pattern: '^\\d{4}-\\d{2}-\\d{2}T[\\d:.]+(Z|[+-]\\d{2}:\\d{2})$' })
+const Time = Type.String({
+  pattern: '^\\d{4}-\\d{2}-\\d{2}T[\\d:.]+(Z|[+-]\\d{2}:\\d{2})$',
+  examples: ['2027-01-31T12:00:00Z'],
+})
 const Text = Type.String({ minLength: 1, maxLength: 256 })
 const names = (description: string) => Type.Array(Text, { maxItems: 1_000, description })
 
@@ -50,7 +53,7 @@ export const TeamDraft = Type.Object({ id: Type.Optional(Id), organization: Id, 
 export const TeamChange = Type.Object(clearable(member), closed)
 export const TeamRow = Type.Object({ ...kept, organization: Id, ...optional(member) }, closed)
 
-const Email = Type.String({ pattern: '^[^\\s@]+@[^\\s@]+$', maxLength: 320 })
+const Email = Type.String({ pattern: '^[^\\s@]+@[^\\s@]+$', maxLength: 320, examples: ['ada@example.com'] })
 export const Password = Type.String({ minLength: 12, maxLength: 1_024 })
 export const UserDraft = Type.Object(
   {
@@ -129,7 +132,7 @@ export const LimitDraft = Type.Object({ id: Type.Optional(Id), ...limit, ...limi
 export const LimitChange = Type.Object({ amount: Type.Optional(limit.amount) }, closed)
 export const LimitRow = Type.Object({ ...kept, ...limit, ...limitMore }, closed)
 
-const Dollars = Type.String({ pattern: '^\\d{1,12}(\\.\\d{1,9})?$' })
+const Dollars = Type.String({ pattern: '^\\d{1,12}(\\.\\d{1,9})?$', examples: ['12.50'] })
 const units = ['minute', 'hour', 'day', 'week', 'month', 'quarter', 'year'] as const
 const budget = {
   scope: Selector,
@@ -193,6 +196,7 @@ const terms = {
 const termsMore = {
   markup: Type.String({
     pattern: '^-?\\d{1,6}(\\.\\d{1,6})?$',
+    examples: ['20'],
     description: 'Percent on what a call cost; negative is a discount. Absent: what it cost.',
   }),
   prices: Type.Record(Type.String({ maxLength: 256 }), OwnPrice, {
@@ -200,7 +204,11 @@ const termsMore = {
     description: 'Models with a price of their own, by `upstream/model` or the name that is asked for.',
   }),
   failed: Type.Boolean({ description: 'Charge for calls that failed, too, where they cost something.' }),
-  currency: Type.String({ pattern: '^[A-Z]{3}$', description: 'In which statements show the total besides dollars.' }),
+  currency: Type.String({
+    pattern: '^[A-Z]{3}$',
+    examples: ['EUR'],
+    description: 'In which statements show the total besides dollars.',
+  }),
   billTo: Type.Array(Type.String({ maxLength: 100 }), { maxItems: 8, description: 'Lines of an address.' }),
   stripeCustomer: Type.String({ pattern: '^cus_[A-Za-z0-9]{1,64}$' }),
 }
