@@ -24,15 +24,29 @@ const MOST_PARTS = 1_000
 const MOST_HEAD = 16 * 1024
 const MOST_FIELD = 1024 * 1024
 
-const boundaryOf = (contentType: string): string | undefined => {
-  const found = /;\s*boundary=(?:"([^"\r\n]{1,200})"|([^\s;"]{1,200}))/i.exec(contentType)
-  return found?.[1] ?? found?.[2]
+const PARAMETER = /\s*;\s*([!#$%&'*+.^`|~\w-]+)=(?:"((?:[^"\\]|\\.)*)"|([^\s;"]+))/y
+
+/**
+ * The parameters of a header field, as they are written, by their names in lower case. Undefined where anything stands
+ * twice or between them: the next reader might take the other one.
+ */
+function parametersOf(field: string): ReadonlyMap<string, string> | undefined {
+  const found = new Map<string, string>()
+  PARAMETER.lastIndex = field.includes(';') ? field.indexOf(';') : field.length
+  for (let at = PARAMETER.lastIndex; ; at = PARAMETER.lastIndex) {
+    const match = PARAMETER.exec(field)
+    if (!match) return /^\s*;?\s*$/.test(field.slice(at)) ? found : undefined
+    const name = (match[1] as string).toLowerCase()
+    if (found.has(name)) return undefined
+    found.set(name, match[2] ?? match[3] ?? '')
+  }
 }
 
 /** Throws `invalid_request` for anything that readers might understand differently. */
 export function scanForm(body: Buffer, contentType: string): Form {
-  const boundary = boundaryOf(contentType)
-  if (boundary === undefined) throw badRequest('The content type multipart/form-data names no boundary.')
+  const boundary = parametersOf(contentType)?.get('boundary')
+  if (boundary === undefined || !/^[^"\\\r\n]{1,200}$/.test(boundary))
+    throw badRequest('The content type multipart/form-data names no boundary, or none that is clear.')
   const delimiter = `--${boundary}`
   const parts: FormPart[] = []
   let at = body.indexOf(delimiter)
@@ -57,11 +71,21 @@ export function scanForm(body: Buffer, contentType: string): Form {
 }
 
 function named(head: string): { name: string; isFile: boolean } {
-  const lines = head.split('\r\n').filter((line) => /^content-disposition\s*:/i.test(line))
-  const [line] = lines
-  const name = /;\s*name="((?:[^"\\\r\n]|\\.)*)"|;\s*name=([^\s;"]+)/i.exec(line ?? '')
-  if (!line || lines.length > 1 || !name) throw unreadable('a part does not say its name')
-  return { name: name[1] ?? name[2] ?? '', isFile: /;\s*filename\*?=/i.test(line) }
+  const lines = head.split('\r\n')
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is refused
+  if (lines.some((line) => /^[ \t]|[\u0000-\u0008\u000a-\u001f]/.test(line)))
+    throw unreadable('the head of a part is odd')
+  const [line, more] = lines.filter((each) => /^content-disposition\s*:/i.test(each))
+  const parameters = line === undefined || more !== undefined ? undefined : parametersOf(line)
+  const name = parameters?.get('name')
+  if (!parameters || name === undefined || name.includes('\\') || parameters.has('name*')) {
+    throw unreadable('a part does not say its name, or not clearly')
+  }
+  const isFile = parameters.has('filename') || parameters.has('filename*')
+  if (!isFile && lines.some((each) => /^content-transfer-encoding\s*:(?!\s*(?:7bit|8bit|binary)\s*$)/i.test(each))) {
+    throw unreadable(`its field "${name}" is encoded`)
+  }
+  return { name, isFile }
 }
 
 const unreadable = (problem: string) => badRequest(`The form in the request body cannot be read: ${problem}.`)

@@ -99,6 +99,7 @@ export const CLIENTS: readonly Client[] = [
       'Signed in with a Google account it does not look at the base URL.',
       'A .env file in the project, or a variable of the shell, goes before this file.',
       'Over plain http it only takes a gateway on this machine.',
+      'For "gemini -p", "security.auth.selectedType" in ~/.gemini/settings.json must be "gemini-api-key"; choosing "Use Gemini API Key" once sets it.',
     ],
   },
   {
