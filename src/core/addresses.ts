@@ -42,3 +42,15 @@ export function addressList(entries: readonly string[], where = 'ipRanges'): Add
 /** An IPv4 peer of an IPv6 socket, as the IPv4 address that it is. */
 export const withoutMapping = (address: string): string => (MAPPED.test(address) ? address.slice(7) : address)
 const MAPPED = /^::ffff:\d+\.\d+\.\d+\.\d+$/i
+
+/** Whoever has one address of IPv6 has the other 2^64 of its network, too: what is counted is counted for all of them. */
+export function networkOf(address: string): string {
+  const plain = withoutMapping(address)
+  if (isIP(plain) !== 6) return plain
+  const [head = '', tail] = (plain.split('%')[0] as string).split('::')
+  const left = head === '' ? [] : head.split(':')
+  const right = tail ? tail.split(':') : []
+  const gap = tail === undefined ? 0 : Math.max(0, 8 - left.length - right.length)
+  const groups = [...left, ...Array<string>(gap).fill('0'), ...right].slice(0, 4)
+  return `${groups.map((group) => Number.parseInt(group, 16).toString(16)).join(':')}::/64`
+}

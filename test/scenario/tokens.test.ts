@@ -23,7 +23,10 @@ async function issuer(t: TestContext) {
   })
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   t.after(() => server.close())
-  const sign = (claims: object, more: { kid?: number; issuer?: string; audience?: string; exp?: string } = {}) => {
+  const sign = (
+    claims: object,
+    more: { kid?: number; issuer?: string; audience?: string; exp?: string; nbf?: string } = {},
+  ) => {
     const kid = more.kid ?? 0
     return new SignJWT({ ...claims })
       .setProtectedHeader({ alg: kid === 0 ? 'ES256' : 'RS256', kid: `k${kid}` })
@@ -31,6 +34,7 @@ async function issuer(t: TestContext) {
       .setIssuer(more.issuer ?? ISSUER)
       .setAudience(more.audience ?? AUDIENCE)
       .setExpirationTime(more.exp ?? '5m')
+      .setNotBefore(more.nbf ?? '-1m')
       .sign((pairs[kid] as (typeof pairs)[0]).privateKey)
   }
   return {
@@ -46,7 +50,7 @@ async function issuer(t: TestContext) {
   }
 }
 
-async function withTokens(t: TestContext) {
+async function withTokens(t: TestContext, more: object = {}) {
   const login = await issuer(t)
   const gateway = await runGateway(t)
   await gateway.admin('POST', 'organizations', { id: 'acme', models: ['gpt-4o*'] })
@@ -62,6 +66,7 @@ async function withTokens(t: TestContext) {
     jwksUrl: login.jwksUrl,
     teamClaim: 'team',
     modelsClaim: 'models',
+    ...more,
   }
   await gateway.admin('PUT', 'modules/keys', { mode: 'enforce', settings: { tokens } })
   const ask = (token: string, more: { model?: string; stream?: boolean } = {}) =>
@@ -101,6 +106,7 @@ test('whatever is forged, expired or meant for others is 401, and who belongs no
     [await login.sign({ team: 'ml' }, { issuer: 'https://evil.example' }), 'token_invalid'],
     [await login.sign({ team: 'ml' }, { audience: 'somebody-else' }), 'token_invalid'],
     [await login.sign({ team: 'ml' }, { exp: '-10m' }), 'token_expired'],
+    [await login.sign({ team: 'ml' }, { nbf: '10m' }), 'token_invalid'],
     [await other.sign({ team: 'ml' }), 'token_invalid'],
     [`${head}.${body}.${signature.slice(0, -2)}AA`, 'token_invalid'],
     [`${head}.${Buffer.from('{"sub":"root"}').toString('base64url')}.${signature}`, 'token_invalid'],
@@ -133,6 +139,23 @@ test('whatever is forged, expired or meant for others is 401, and who belongs no
   assert.equal(stranger.status, 403)
   assert.equal(codeOf(stranger), 'token_place_unknown')
   assert.equal((await ask(good)).status, 200)
+  // Clocks of two machines differ a little.
+  assert.equal((await ask(await login.sign({ team: 'ml' }, { exp: '-15s' }))).status, 200)
+  assert.equal((await ask(await login.sign({ team: 'ml' }, { nbf: '15s' }))).status, 200)
+})
+
+test('a team is that of the organization that the token names, and an address counts once it is verified', async (t) => {
+  const claims = { userClaim: 'email', organizationClaim: 'org' }
+  const { login, gateway, ask, codeOf } = await withTokens(t, claims)
+  await gateway.admin('POST', 'organizations', { id: 'globex' })
+  const said = async (token: object): Promise<number | string> => {
+    const answer = await ask(await login.sign(token))
+    return answer.status === 200 ? 200 : codeOf(answer)
+  }
+  assert.equal(await said({ team: 'ml', org: 'acme', email: 'ada@example.com', email_verified: true }), 200)
+  assert.equal(await said({ team: 'ml', email: 'ada@example.com' }), 200)
+  assert.equal(await said({ team: 'ml', org: 'globex' }), 'token_place_unknown')
+  assert.equal(await said({ team: 'ml', email: 'ada@example.com', email_verified: false }), 'token_invalid')
 })
 
 test('A81: a user or team that is blocked is refused with the next request, whatever the token says', async (t) => {

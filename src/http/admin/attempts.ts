@@ -2,6 +2,7 @@
  * Delays after failed attempts to sign in, counted for the account and for the address. Who does not exist is delayed like
  * everybody else. An account is never locked for long, so that nobody can keep its owner out.
  */
+import { networkOf } from '../../core/addresses.ts'
 import { failure } from '../../core/errors.ts'
 
 const FREE = { account: 5, address: 20 } as const
@@ -27,7 +28,7 @@ export function createAttempts(now: () => number): Attempts {
   const names = (account: string, address: string) =>
     [
       ['account', `account ${account.toLowerCase().slice(0, 320)}`],
-      ['address', `address ${address}`],
+      ['address', `address ${networkOf(address)}`],
     ] as const
 
   function forgetOld(at: number): void {

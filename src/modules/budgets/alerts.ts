@@ -11,7 +11,8 @@ import type { Settings } from './settings.ts'
 const TRY_MS = 1_000
 const FIRST_RETRY_MS = 2_000
 const MOST_RETRY_MS = 600_000
-const MOST_TRIES = 20
+/** For more than a day: a receiver that is down for a night has it in the morning. */
+const MOST_TRIES = 160
 const CALL_MS = 10_000
 const KEEP_MS = 400 * 86_400_000
 
@@ -75,7 +76,7 @@ export function createAlerts(host: Host, chosen: Settings) {
           continue
         }
         const again = Number(tries) + 1 < MOST_TRIES
-        const wait = Math.min(MOST_RETRY_MS, FIRST_RETRY_MS * 2 ** Number(tries))
+        const wait = Math.min(MOST_RETRY_MS, FIRST_RETRY_MS * 2 ** Math.min(20, Number(tries)))
         await host.tables.run('failed', { id: id as string, next_at: again ? now + wait : null })
         host.log.warn('a budget alert was not taken', { id, problem, again })
       }

@@ -112,9 +112,17 @@ export function createTokens(host: Host, chosen: TokenSettings, sharedIn: Shared
     const team = text(chosen.teamClaim)
     const teamRow = team === undefined ? undefined : directory.get('team', team)
     if (team !== undefined && !teamRow) host.refuse('token_place_unknown', { what: `team "${team.slice(0, 100)}"` })
-    const organization = teamRow?.organization ?? text(chosen.organizationClaim)
+    const claimed = text(chosen.organizationClaim)
+    if (teamRow && claimed !== undefined && claimed !== teamRow.organization) {
+      host.refuse('token_place_unknown', { what: `team "${teamRow.id}" of organization "${claimed.slice(0, 100)}"` })
+    }
+    const organization = teamRow?.organization ?? claimed
     if (organization !== undefined && !directory.get('organization', organization)) {
       host.refuse('token_place_unknown', { what: `organization "${organization.slice(0, 100)}"` })
+    }
+    // Anybody may write down anybody's address.
+    if (chosen.userClaim === 'email' && claims.email_verified === false) {
+      host.refuse('token_invalid', { problem: 'its e-mail address is not verified' })
     }
     const named = text(chosen.userClaim ?? 'sub')
     const user =
