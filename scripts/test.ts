@@ -7,6 +7,7 @@
  *   npm test -- --kills 200     that many times where a test kills the gateway (STOCKYARD_KILLS)
  *   npm test -- --executable    only test/executable, which needs `npm run build` first
  *   npm test -- --timeout 60    seconds one file may take
+ *   npm test -- --times         how long each of the slowest files took, too
  *   npm test -- --strict        a file that fails fails the run; otherwise it gets a second run
  *
  * A file that failed is run a second time, alone, when the rest is done. If all of it passes then, the run passes, and
@@ -28,6 +29,7 @@ const { values: options, positionals: wanted } = parseArgs({
     executable: { type: 'boolean' },
     kills: { type: 'string' },
     timeout: { type: 'string' },
+    times: { type: 'boolean' },
     strict: { type: 'boolean' },
   },
 })
@@ -53,6 +55,7 @@ interface Result {
   /** The file was killed when its time was over. */
   hung: boolean
   output: string
+  seconds: number
 }
 
 const startedAt = performance.now()
@@ -83,7 +86,8 @@ if (!options.strict && broken.length <= MOST_SECOND_RUNS && !broken.some((result
 
 /** Each file gets a process of its own, which is killed when its time is over: a timer left behind must not hang us. */
 async function runFile(file: string): Promise<Result> {
-  const result: Result = { file, passed: 0, failures: [], skips: [], hung: false, output: '' }
+  const result: Result = { file, passed: 0, failures: [], skips: [], hung: false, output: '', seconds: 0 }
+  const begun = performance.now()
   const fail = (name: string, where: string, text: string): void => {
     result.failures.push(`${name}\n    ${where}`)
     console.log(`\nFAILED  ${name}\n        ${where}\n${indent(text)}`)
@@ -156,6 +160,7 @@ async function runFile(file: string): Promise<Result> {
     stream.on('error', broken)
     stream.resume()
   })
+  result.seconds = (performance.now() - begun) / 1000
   if (tests === 0) fail('the whole file', file, 'holds no test')
   return result
 }
@@ -173,6 +178,10 @@ for (const [folder, count] of [...passedIn].sort(([a], [b]) => a.localeCompare(b
 if (skips.length > 0) console.log(`\nskipped:\n${skips.map((skip) => `  ${skip}`).join('\n')}`)
 if (unsteady.length > 0)
   console.log(`\nUNSTEADY: failed and then passed alone; find out why\n${unsteady.map((one) => `  ${one}`).join('\n')}`)
+if (options.times) {
+  const slowest = [...results].sort((a, b) => b.seconds - a.seconds).slice(0, 25)
+  console.log(`\nslowest:\n${slowest.map((one) => `${one.seconds.toFixed(1).padStart(8)} s  ${one.file}`).join('\n')}`)
+}
 if (files.length === 0) console.log(`no test file matches ${wanted.join(', ') || 'at all'}`)
 else if (passed + failures.length === 0) console.log('no test ran')
 console.log(`\n${files.length} files, ${((performance.now() - startedAt) / 1000).toFixed(1)} s`)

@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { exchange, type Running, runGateway, until } from '../running/index.ts'
 
 const MODEL = 'openai/gpt-4o-mini'
@@ -35,22 +36,20 @@ test('A100: traffic, usage queries, log searches and backups at once: no error, 
       if (answer.status !== 200) wrong.push(answer.text)
     }
   }
-  const reads = async (path: string): Promise<number> => {
+  // With pauses: a disk that is slow to synchronize would else do nothing but that.
+  const again = async (pauseMs: number, work: (n: number) => Promise<unknown>): Promise<number> => {
     let n = 0
-    for (; on; n++) await gateway.admin('GET', path)
+    for (; on; n++) {
+      await work(n)
+      await sleep(pauseMs)
+    }
     return n
   }
-  const backups = async (): Promise<number> => {
-    let n = 0
-    for (; on; n++) await gateway.admin('POST', 'backup', { directory: join(place, String(n)) })
-    return n
-  }
-  const changes = async (): Promise<number> => {
-    let n = 0
-    for (; on; n++) await gateway.admin('PUT', `aliases/a${n % 5}`, { model: MODEL })
-    return n
-  }
-  const beside = [reads('usage?groupBy=model,hour'), reads('logs'), reads('usage/unpriced'), backups(), changes()]
+  const beside = [
+    ...['usage?groupBy=model,hour', 'logs', 'usage/unpriced'].map((path) => again(5, () => gateway.admin('GET', path))),
+    again(300, (n) => gateway.admin('POST', 'backup', { directory: join(place, String(n)) })),
+    again(50, (n) => gateway.admin('PUT', `aliases/a${n % 5}`, { model: MODEL })),
+  ]
   await Promise.all([traffic(false), traffic(true), traffic(false), traffic(true)])
   on = false
   const counts = await Promise.all(beside)
