@@ -1,6 +1,8 @@
 /** Requests that wait for a place instead of being refused. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { Type } from 'typebox'
+import { defineModule } from '../../src/core/module.ts'
 import { addLimit, as, whoever } from '../running/identity.ts'
 import { type Answer, type Running, runGateway, until } from '../running/index.ts'
 
@@ -10,15 +12,28 @@ const running = (gateway: Running): number => gateway.upstream.ledger.rows.filte
 
 for (const stream of [false, true]) {
   test(`A114: ${stream ? 'streamed: ' : ''}never more run than may, all are answered, and each knows its place`, async (t) => {
-    const gateway = await runGateway(t)
+    // Nobody is answered before all stand in line, however long that takes.
+    const open = Promise.withResolvers<void>()
+    const gate = defineModule({
+      id: 'gate',
+      summary: 'Holds calls back.',
+      layer: 'books',
+      default: 'enforce',
+      fault: 'closed',
+      patienceMs: 60_000,
+      settings: Type.Object({}, { additionalProperties: false }),
+      start: () => ({ attempt: (_x, _attempt, next) => open.promise.then(next) }),
+    })
+    const gateway = await runGateway(t, { extraModules: [gate] })
     await set(gateway, { concurrent: 2 })
     let most = 0
     const watch = setInterval(() => {
       most = Math.max(most, running(gateway))
     }, 5)
-    const answers = await Promise.all(
-      Array.from({ length: 8 }, () => gateway.chat(`${MODEL}+delay=60`, 'hi', { stream })),
-    )
+    const asked = Array.from({ length: 8 }, () => gateway.chat(`${MODEL}+delay=20`, 'hi', { stream }))
+    await until(async () => /stockyard_queue_waiting 6/.test((await gateway.metrics()).text), 'six wait')
+    open.resolve()
+    const answers = await Promise.all(asked)
     clearInterval(watch)
     assert.ok(answers.every(({ status }) => status === 200))
     assert.ok(most <= 2, `${most} at once`)
