@@ -1,15 +1,19 @@
 /** The commands that are a call of the admin API and a way to show its answer. All take `--json`. */
 import { readFileSync } from 'node:fs'
+import { resolve } from 'node:path'
 import type { Command, Option } from 'commander'
 import { parse, stringify } from 'yaml'
 import { inputTokens, outputTokens, type Usage } from '../core/usage.ts'
 import { billingCommand } from './billing.ts'
-import { type ClientFlags, call, fail, table } from './client.ts'
+import { type ClientFlags, call, table } from './client.ts'
 import { configurationCommands } from './configuration-commands.ts'
 import { directoryCommands } from './directory-commands.ts'
+import { fail } from './words.ts'
 
 type Row = Record<string, unknown>
 const FOLLOW_MS = 1_000
+/** What a group of commands does when nothing more is said. */
+const SHOWN: readonly string[] = ['list', 'export']
 
 interface UpstreamFlags {
   readonly provider: string
@@ -39,7 +43,7 @@ function networkOf({ proxy, ca, certificate, certificateKey }: UpstreamFlags): o
 export function apiCommands(stockyard: Command, dataDir: () => Option): void {
   const own = (parent: Command, name: string, description: string): Command =>
     parent
-      .command(name)
+      .command(name, { isDefault: SHOWN.includes(name) })
       .description(description)
       .option('--url <address>', 'the gateway', process.env.STOCKYARD_URL ?? 'http://127.0.0.1:4200')
       .addOption(dataDir())
@@ -239,9 +243,9 @@ export function apiCommands(stockyard: Command, dataDir: () => Option): void {
     .option('--model <name>', 'only this model')
     .option('--outcome <outcome>', 'only done, refused, failed, client_cancel or partial')
     .action(async (flags: ClientFlags & { follow?: boolean; limit: string; model?: string; outcome?: string }) => {
-      const query = new URLSearchParams({ limit: flags.limit })
-      if (flags.model) query.set('model', flags.model)
-      if (flags.outcome) query.set('outcome', flags.outcome)
+      const filters = new URLSearchParams()
+      if (flags.model) filters.set('model', flags.model)
+      if (flags.outcome) filters.set('outcome', flags.outcome)
       const columns = [
         'at',
         'status',
@@ -255,20 +259,27 @@ export function apiCommands(stockyard: Command, dataDir: () => Option): void {
         'totalMs',
         'requestId',
       ]
-      const read = async (): Promise<Row[]> => {
-        const { entries } = (await call(flags, 'GET', `logs?${query}`)) as { entries: Row[] }
-        return flags.json ? entries : entries.map((entry) => ({ ...entry, totalMs: Math.round(Number(entry.totalMs)) }))
+      const read = async (more: Record<string, string>): Promise<{ entries: Row[]; cursor: string | null }> => {
+        const query = new URLSearchParams([...filters, ...Object.entries(more)])
+        const page = (await call(flags, 'GET', `logs?${query}`)) as { entries: Row[]; cursor: string | null }
+        if (flags.json) return page
+        return { ...page, entries: page.entries.map((e) => ({ ...e, totalMs: Math.round(Number(e.totalMs)) })) }
       }
-      let entries = await read()
+      const { entries } = await read({ limit: flags.limit })
       show(flags, { entries }, () => table(entries, columns))
-      const seen = new Set(entries.map((e) => e.requestId))
+      let last = entries[0]?.requestId
       while (flags.follow) {
         await new Promise((resolve) => setTimeout(resolve, FOLLOW_MS))
-        entries = (await read()).filter((e) => !seen.has(e.requestId))
-        for (const entry of entries.reverse()) {
-          seen.add(entry.requestId)
-          console.log(flags.json ? JSON.stringify(entry) : columns.map((c) => entry[c] ?? '').join('  '))
+        const come: Row[] = []
+        for (let cursor: string | null = ''; cursor !== null; ) {
+          const page = await read({ limit: '200', ...(cursor ? { cursor } : {}) })
+          const known = page.entries.findIndex((e) => e.requestId === last)
+          come.push(...(known < 0 ? page.entries : page.entries.slice(0, known)))
+          cursor = known < 0 ? page.cursor : null
         }
+        last = come[0]?.requestId ?? last
+        for (const entry of come.reverse())
+          console.log(flags.json ? JSON.stringify(entry) : columns.map((c) => entry[c] ?? '').join('  '))
       }
     })
 
@@ -299,8 +310,10 @@ export function apiCommands(stockyard: Command, dataDir: () => Option): void {
 
   own(stockyard, 'backup <directory>', 'consistent copies of all files, while running').action(
     async (directory: string, flags: ClientFlags) => {
-      const answer = await call(flags, 'POST', 'backup', { directory })
-      show(flags, answer, () => `backed up to ${directory}`)
+      // The gateway may stand in another directory than whoever asks.
+      const place = resolve(process.env.INIT_CWD ?? '.', directory)
+      const answer = await call(flags, 'POST', 'backup', { directory: place })
+      show(flags, answer, () => `backed up to ${place}`)
     },
   )
   own(stockyard, 'rotate-master-key', 'seal all secrets under another key')

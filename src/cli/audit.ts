@@ -10,7 +10,8 @@ import { type TreeVerdict, verifyFile } from '../modules/audit/offline.ts'
 import { tables } from '../modules/audit/tables.ts'
 import { type Trusted, verifyExport } from '../modules/audit/verify.ts'
 import { takeLock } from '../store/local/files.ts'
-import { type ClientFlags, call, download, fail } from './client.ts'
+import { type ClientFlags, call, download } from './client.ts'
+import { fail } from './words.ts'
 
 interface VerifyFlags {
   readonly dataDir: string

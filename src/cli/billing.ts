@@ -3,8 +3,9 @@ import { readFileSync } from 'node:fs'
 import { pipeline } from 'node:stream/promises'
 import type { Command } from 'commander'
 import { parse, stringify } from 'yaml'
-import { type ClientFlags, call, download, fail, table } from './client.ts'
+import { type ClientFlags, call, download, table } from './client.ts'
 import type { Own, Show } from './directory-words.ts'
+import { fail } from './words.ts'
 
 type Row = Record<string, unknown>
 type Flags = ClientFlags & Readonly<Record<string, string | undefined>>

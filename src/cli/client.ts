@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { request } from 'undici'
+import { fail } from './words.ts'
 
 export interface ClientFlags {
   readonly url: string
@@ -12,7 +13,7 @@ export interface ClientFlags {
 export async function call(flags: ClientFlags, method: string, path: string, body?: unknown): Promise<unknown> {
   const answer = await ask(flags, method, path, body)
   const text = await answer.body.text()
-  const parsed = text ? (JSON.parse(text) as { error?: { code: string; message: string } }) : {}
+  const parsed = jsonOf(flags, text)
   if (answer.statusCode >= 400) {
     if (flags.json) console.log(text)
     fail(parsed.error?.message ?? `status ${answer.statusCode}`)
@@ -24,8 +25,16 @@ export async function call(flags: ClientFlags, method: string, path: string, bod
 export async function download(flags: ClientFlags, path: string): Promise<AsyncIterable<Buffer>> {
   const answer = await ask(flags, 'GET', path, undefined)
   if (answer.statusCode < 400) return answer.body
-  const { error } = JSON.parse(await answer.body.text()) as { error?: { message: string } }
+  const { error } = jsonOf(flags, await answer.body.text())
   return fail(error?.message ?? `status ${answer.statusCode}`)
+}
+
+function jsonOf(flags: ClientFlags, text: string): { error?: { code: string; message: string } } {
+  try {
+    return text ? JSON.parse(text) : {}
+  } catch {
+    return fail(`what answers at ${flags.url} is no Stockyard. Name the gateway with --url.`)
+  }
 }
 
 async function ask(flags: ClientFlags, method: string, path: string, body: unknown) {
@@ -51,11 +60,6 @@ function keyFile(dataDir: string): string {
   } catch {
     fail(`no admin key: set STOCKYARD_ADMIN_KEY, or name the data directory with --data-dir (looked in ${dataDir}).`)
   }
-}
-
-export function fail(message: string): never {
-  console.error(`stockyard: ${message}`)
-  process.exit(1)
 }
 
 /** Rows as a table of text; columns are the fields named. */

@@ -2,8 +2,9 @@
 import { readFileSync } from 'node:fs'
 import type { Command } from 'commander'
 import { parse, stringify } from 'yaml'
-import { type ClientFlags, call, fail, table } from './client.ts'
+import { type ClientFlags, call, table } from './client.ts'
 import type { Own, Row, Show } from './directory-words.ts'
+import { fail } from './words.ts'
 
 export function configurationCommands(stockyard: Command, own: Own, show: Show): void {
   const config = stockyard.command('config').description('the configuration as a file')

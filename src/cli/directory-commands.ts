@@ -1,7 +1,7 @@
 /** Commands for organizations, teams, users, keys, limits and budgets: each is one call of the admin API. */
 import type { Command } from 'commander'
 import { stringify } from 'yaml'
-import { type ClientFlags, call, fail, table } from './client.ts'
+import { type ClientFlags, call, table } from './client.ts'
 import {
   COUNTED,
   camel,
@@ -22,6 +22,7 @@ import {
   withMemberships,
   written,
 } from './directory-words.ts'
+import { fail } from './words.ts'
 
 interface Option {
   readonly flag: string

@@ -1,6 +1,7 @@
 /** What the flags of the directory's commands mean as fields of rows, and rows in a few words. */
 import type { Command } from 'commander'
-import { type ClientFlags, fail } from './client.ts'
+import type { ClientFlags } from './client.ts'
+import { fail } from './words.ts'
 
 export type Row = Record<string, unknown>
 export type Own = (parent: Command, name: string, description: string) => Command

@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { Command, Option } from 'commander'
 import { VERSION } from '../version.ts'
 import { runServe } from './serve.ts'
+import { fail } from './words.ts'
 
 /** For these words of a command line; what only other commands need is not loaded where the gateway is run. */
 export async function program(words: readonly string[]): Promise<Command> {
@@ -57,6 +58,10 @@ export async function program(words: readonly string[]): Promise<Command> {
           : `stockyard ${VERSION} (Node ${node}, SQLite ${sqlite})`,
       )
     })
+  const [first = ''] = words
+  if (/^\w/.test(first) && first !== 'help' && !stockyard.commands.some((command) => command.name() === first)) {
+    fail(`there is no command "${first}"; stockyard --help lists them`)
+  }
   return stockyard
 }
 

@@ -2,7 +2,7 @@
 import type { Command, Option } from 'commander'
 import { restore } from '../store/local/index.ts'
 import { verifyDirectory } from './audit.ts'
-import { fail } from './client.ts'
+import { fail } from './words.ts'
 
 export function restoreCommand(stockyard: Command, dataDir: () => Option): void {
   stockyard

@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs'
 import { applyFile } from '../http/admin/configuration.ts'
 import { type Served, serve } from '../serve.ts'
+import { fail, portOf } from './words.ts'
 import { programUrl, tokenUrl, workerUrl } from './worker-url.ts'
 
 export interface ServeFlags {
@@ -24,10 +25,9 @@ export async function runServe(flags: ServeFlags): Promise<void> {
   for (const name of RESERVED) {
     if (process.env[name]) fail(`${name} is set, but running on a cluster's store is not built yet. Unset it to start.`)
   }
-  const port = Number(flags.port)
+  const port = portOf(flags.port)
   if (!/^[1-9]\d{0,6}$/.test(flags.maxConnections)) fail(`--max-connections ${flags.maxConnections} is no number`)
   if ((flags.tlsCert === undefined) !== (flags.tlsKey === undefined)) fail('--tls-cert and --tls-key go together.')
-  if (!Number.isInteger(port) || port < 0 || port > 65_535) fail(`--port ${flags.port} is not a port`)
   let served: Served
   try {
     const tls = tlsFiles(flags)
@@ -107,9 +107,4 @@ function banner({ url, gateway, identity, newAdminKey, adminKeyFile }: Served, f
     lines.push('', '  It can be reached from elsewhere, and no proxy key is set: only local callers are answered.')
   }
   return `${lines.join('\n')}\n`
-}
-
-function fail(message: string): never {
-  console.error(`stockyard: ${message}`)
-  process.exit(1)
 }

@@ -11,7 +11,7 @@ import { DatabaseSync } from 'node:sqlite'
 import type { Command } from 'commander'
 import { COSIGNATURE, newSigner, parseVerifier, type Signer, signerOf } from '../modules/audit/note.ts'
 import { type Seen, Witness, type WitnessState } from '../modules/audit/witness.ts'
-import { fail } from './client.ts'
+import { fail } from './words.ts'
 
 const MOST_BODY = 64 * 1024
 const MOST_CONFLICTS = 1_000

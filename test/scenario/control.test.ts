@@ -93,6 +93,51 @@ test('A92: what a file owns is read-only elsewhere, and export, plan and apply r
   const without = await gateway.admin('POST', 'config/apply', { name: 'stockyard.yaml', configuration: {} })
   assert.equal(without.changes.length, 2)
   assert.equal((await gateway.admin('GET', 'aliases')).aliases.filed, undefined)
+
+  // What stands there becomes the file's without a change, and nothing is lost on the way: no secret, no field.
+  await gateway.admin('PUT', 'routes/both', { targets: [{ upstream: 'openai', model: 'gpt-4o-mini', weight: 2 }] })
+  await gateway.admin('PUT', 'aliases/gpt-4*', { model: 'both', defaults: { temperature: 0.2 } })
+  await gateway.admin('PUT', 'prices/mine', { prices: [{ rates: { input: '0.15', output: '0.6' } }] })
+  await gateway.admin('PUT', 'modules/cache', { mode: 'enforce', settings: { ttlSeconds: 60 } })
+  const exported = await gateway.admin('GET', 'config/export')
+  const plan = (await gateway.admin('POST', 'config/plan', { configuration: exported })).changes
+  const objects = ['modules/cache', 'upstreams/openai', 'routes/both', 'aliases/gpt-4*', 'prices/mine']
+  assert.deepEqual(
+    plan.map(({ change, object }: Record<string, string>) => `${change} ${object}`),
+    objects.map((object) => `own ${object}`),
+  )
+  await gateway.admin('POST', 'config/apply', { name: 'all.yaml', configuration: exported })
+  await gateway.restart()
+  assert.deepEqual(await gateway.admin('GET', 'config/export'), exported)
+  assert.deepEqual((await gateway.admin('POST', 'config/plan', { configuration: exported })).changes, [])
+  for (const object of objects) {
+    const path = `${gateway.url}/api/${object}`
+    const there = await exchange(path, 'GET', undefined, headers)
+    for (const method of object.startsWith('modules') ? ['PUT'] : ['PUT', 'DELETE']) {
+      const answer = await exchange(
+        path,
+        method,
+        method === 'PUT' ? exported[object.split('/')[0] as string] : undefined,
+        headers,
+      )
+      assert.ok(answer.status === 409 || answer.status === 400, `${method} ${object}: ${answer.status}`)
+      if (method === 'DELETE') assert.match(answer.json.error.message, /all\.yaml/)
+    }
+    assert.deepEqual((await exchange(path, 'GET', undefined, headers)).json, there.json)
+  }
+  assert.equal((await gateway.chat('gpt-4-turbo', 'with the key of before')).status, 200)
+  assert.equal(gateway.upstream.ledger.rows.at(-1)?.headers.authorization, 'Bearer sk-test-secret-openai')
+  // A file in which one thing is wrong changes nothing at all.
+  for (const wrong of [
+    { aliases: { a: { model: 5 } } },
+    { modules: { nope: {} } },
+    { upstreams: { v1: { provider: 'openai' } } },
+  ]) {
+    const configuration = { ...exported, ...wrong, routes: {} }
+    const answer = await exchange(`${gateway.url}/api/config/apply`, 'POST', { configuration }, headers)
+    assert.ok(answer.status >= 400 && answer.status < 500, answer.text)
+  }
+  assert.deepEqual(await gateway.admin('GET', 'config/export'), exported)
 })
 
 test('a change that cannot be is refused whole, and the old configuration goes on', async (t) => {

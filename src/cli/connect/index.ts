@@ -7,7 +7,7 @@ import { homedir } from 'node:os'
 import { dirname } from 'node:path'
 import { Argument, type Command } from 'commander'
 import { request } from 'undici'
-import { fail } from '../client.ts'
+import { fail } from '../words.ts'
 import { CLIENTS, type Client, type Gateway } from './clients.ts'
 import { changed, difference } from './settings.ts'
 

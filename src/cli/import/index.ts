@@ -6,7 +6,7 @@ import { createCatalog } from '../../catalog/catalog.ts'
 import { parseStrict } from '../../core/settings.ts'
 import { File } from '../../http/admin/schemas.ts'
 import { providers } from '../../providers/index.ts'
-import { fail } from '../client.ts'
+import { fail } from '../words.ts'
 import { fromLiteLLM } from './litellm.ts'
 import { quoted, reportText } from './report.ts'
 

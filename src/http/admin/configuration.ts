@@ -14,6 +14,12 @@ import type { AdminContext, CoreCall, CoreRoute } from './route.ts'
 import { Alias, File, ModuleChange, ModuleSecret, Override, Prices, Route, Upstream } from './schemas.ts'
 
 const anything = Type.Object({}, { additionalProperties: true })
+const Digits = Type.String({ pattern: '^\\d{1,9}$' })
+
+function revisionIn({ params }: CoreCall): number {
+  if (!/^\d{1,15}$/.test(params.id ?? '')) throw failure('not_found', { what: `revision "${params.id}"` })
+  return Number(params.id)
+}
 type Section = 'modules' | 'upstreams' | 'routes' | 'aliases' | 'prices' | 'overrides'
 
 /** Ids that stand for our own paths. */
@@ -187,11 +193,11 @@ function planFile(gateway: Gateway, input: unknown, name: string) {
   for (const section of ['modules', 'upstreams', 'routes', 'aliases', 'prices', 'overrides'] as const) {
     const wanted = file[section] ?? {}
     const current = (now[section] ?? {}) as unknown as Record<string, JsonValue>
-    const result: Record<string, unknown> = {}
+    const result = new Map<string, unknown>()
     for (const [id, value] of Object.entries(current)) {
       const gone = owned.has(`${section}/${id}`) && !Object.hasOwn(wanted, id)
       if (gone) changes.push({ object: `${section}/${id}`, change: 'delete', before: value, after: null })
-      else result[id] = value
+      else result.set(id, value)
     }
     for (const [id, raw] of Object.entries(wanted)) {
       if (section === 'upstreams') checkUpstreamId(id)
@@ -205,10 +211,12 @@ function planFile(gateway: Gateway, input: unknown, name: string) {
           before,
           after: value as JsonValue,
         })
+      } else if (!owned.has(`${section}/${id}`)) {
+        changes.push({ object: `${section}/${id}`, change: 'own', before, after: before })
       }
-      result[id] = value
+      result.set(id, value)
     }
-    if (section !== 'overrides' || Object.keys(result).length > 0) next[section] = result
+    if (section !== 'overrides' || result.size > 0) next[section] = Object.fromEntries(result)
     else delete next[section]
   }
   next.file = { name, owns }
@@ -338,7 +346,7 @@ export const configurationRoutes: readonly CoreRoute[] = [
     path: 'revisions',
     summary: 'Who changed what and when, newest first.',
     query: Type.Object(
-      { limit: Type.Optional(Type.String()), before: Type.Optional(Type.String()) },
+      { limit: Type.Optional(Digits), before: Type.Optional(Digits) },
       { additionalProperties: false },
     ),
     answer: anything,
@@ -347,7 +355,7 @@ export const configurationRoutes: readonly CoreRoute[] = [
       current: gateway.snapshot.revision,
       revisions: gateway.store.configuration
         .revisions(
-          Math.min(200, Number(query.limit ?? 50) || 50),
+          Math.min(200, Number(query.limit ?? 50)),
           query.before === undefined ? undefined : Number(query.before),
         )
         .map((r) => ({ ...r, at: new Date(r.at).toISOString() })),
@@ -359,7 +367,7 @@ export const configurationRoutes: readonly CoreRoute[] = [
     summary: 'The whole configuration as it was.',
     answer: anything,
     example: { modules: {}, upstreams: {}, routes: {}, aliases: {}, prices: {} },
-    handle: ({ gateway }, call) => gateway.store.configuration.at(Number(call.params.id)),
+    handle: ({ gateway }, call) => gateway.store.configuration.at(revisionIn(call)),
   },
   {
     method: 'POST',
@@ -368,7 +376,7 @@ export const configurationRoutes: readonly CoreRoute[] = [
     answer: anything,
     example: { revision: 4 },
     async handle({ gateway }, call) {
-      const to = gateway.store.configuration.at(Number(call.params.id))
+      const to = gateway.store.configuration.at(revisionIn(call))
       if (call.dry) return { dry: true, before: gateway.snapshot.configuration, after: to }
       const action = `roll back to revision ${call.params.id}`
       return { revision: await gateway.change(() => to, { actor: call.actor, action }, call.expected) }
@@ -394,8 +402,7 @@ export const configurationRoutes: readonly CoreRoute[] = [
     answer: anything,
     example: { configuration: { modules: { cache: { mode: 'enforce' } } } },
     handle: (context, call) => ({
-      changes: planFile(context.gateway, (call.body as { configuration: unknown }).configuration, 'stockyard.yaml')
-        .changes,
+      changes: planFile(context.gateway, parseStrict(FileCall, call.body).configuration, 'stockyard.yaml').changes,
     }),
   },
   {

@@ -1,7 +1,8 @@
 /** Routes about the running gateway rather than its configuration: keys of its own, usage, health, backup. */
 import { randomBytes } from 'node:crypto'
+import { isAbsolute } from 'node:path'
 import { type TObject, Type } from 'typebox'
-import { failure } from '../../core/errors.ts'
+import { badRequest, failure } from '../../core/errors.ts'
 import { parseStrict } from '../../core/settings.ts'
 import type { CoreRoute } from './route.ts'
 
@@ -108,6 +109,7 @@ export const operationRoutes: readonly CoreRoute[] = [
     example: { directory: '/var/backups/stockyard' },
     handle({ store }, call) {
       const { directory } = parseStrict(Directory, call.body)
+      if (!isAbsolute(directory)) throw badRequest('directory: name it from the root, as /var/backups/one', 'directory')
       return call.dry ? { dry: true } : store.backup(directory)
     },
   },

@@ -1,12 +1,15 @@
 /** What an administrator reads of the log: a page by filter and cursor, and one exchange whole. */
 import { Type } from 'typebox'
 import { badRequest, failure } from '../../core/errors.ts'
+import type { Outcome } from '../../core/exchange.ts'
 import type { AdminRoute } from '../../core/module.ts'
 import { formatDollars, nanoUsdOf } from '../../core/money.ts'
 import { type Actor, may, type View, viewOf } from '../../core/roles.ts'
 import type { SqlValue } from '../../core/store.ts'
 
-const optional = (description: string) => Type.Optional(Type.String({ description }))
+const optional = (description: string, pattern?: string) =>
+  Type.Optional(Type.String({ description, ...(pattern === undefined ? {} : { pattern }) }))
+const OUTCOMES: readonly Outcome[] = ['done', 'refused', 'failed', 'client_cancel', 'partial']
 const query = Type.Object(
   {
     since: optional('ISO time'),
@@ -18,10 +21,10 @@ const query = Type.Object(
     team: optional('Team id.'),
     user: optional('User id.'),
     endUser: optional('For whom was asked.'),
-    outcome: optional('done, refused, failed, client_cancel or partial.'),
-    status: optional('HTTP status.'),
+    outcome: Type.Optional(Type.Union(OUTCOMES.map((outcome) => Type.Literal(outcome)))),
+    status: optional('HTTP status.', '^\\d{3}$'),
     cursor: optional('From the page before.'),
-    limit: optional('At most 200; default 50.'),
+    limit: optional('At most 200; default 50.', '^\\d{1,9}$'),
   },
   { additionalProperties: false },
 )
@@ -94,7 +97,7 @@ export const admin: readonly AdminRoute[] = [
     needs: 'signed-in',
     async handle(host, { query, who }) {
       const asked = { ...query, ...viewOf(who, query as View) } as Record<string, string | undefined>
-      const limit = Math.min(200, Math.max(1, Number(asked.limit ?? 50) || 50))
+      const limit = Math.min(200, Math.max(1, Number(asked.limit ?? 50)))
       const rows = await host.tables.query('list', {
         since: read(asked, 'since', Date.parse),
         until: read(asked, 'until', Date.parse),
@@ -107,7 +110,7 @@ export const admin: readonly AdminRoute[] = [
         user: asked.user ?? null,
         end_user: asked.endUser ?? null,
         outcome: asked.outcome ?? null,
-        status: read(asked, 'status', Number),
+        status: asked.status === undefined ? null : Number(asked.status),
         limit,
       })
       const last = rows.at(-1)

@@ -1,6 +1,6 @@
 /** The data directory: which files it holds, who may read them, and that only one instance uses it. */
-import { chmodSync, mkdirSync } from 'node:fs'
-import { join } from 'node:path'
+import { chmodSync, existsSync, mkdirSync } from 'node:fs'
+import { dirname, join, resolve } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { ownerOnly } from './database.ts'
 import { complaintOf, StoreError } from './fault.ts'
@@ -18,8 +18,15 @@ export const BALLAST_FILE = 'ballast'
 export const MASTER_KEY_FILE = 'master.key'
 
 export function prepareDirectory(dataDir: string): void {
-  mkdirSync(dataDir, { recursive: true, mode: 0o700 })
+  make(resolve(dataDir))
   chmodSync(dataDir, 0o700)
+}
+
+/** Parents first. `recursive` of mkdir tries for ever where a file system lets nobody make directories, as /proc. */
+function make(path: string): void {
+  if (existsSync(path)) return
+  if (path !== dirname(path)) make(dirname(path))
+  mkdirSync(path, { mode: 0o700 })
 }
 
 export interface Lock {
