@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { Type } from 'typebox'
-import { defineModule } from '../../src/core/module.ts'
+import { defineModule, type Module } from '../../src/core/module.ts'
 import { addLimit, as, whoever } from '../running/identity.ts'
 import { type Answer, type Running, runGateway, until } from '../running/index.ts'
 
@@ -10,29 +10,41 @@ const MODEL = 'openai/gpt-4o-mini'
 const set = (gateway: Running, settings: object) => gateway.admin('PUT', 'modules/queue', { mode: 'enforce', settings })
 const running = (gateway: Running): number => gateway.upstream.ledger.rows.filter(({ finished }) => !finished).length
 
+/** A module that lets no call through while it is closed, so that all stand in line however long it takes them to come. */
+function gated() {
+  let opened = Promise.resolve()
+  const gate = defineModule({
+    id: 'gate',
+    summary: 'Holds calls back.',
+    layer: 'books',
+    default: 'enforce',
+    fault: 'closed',
+    patienceMs: 60_000,
+    settings: Type.Object({}, { additionalProperties: false }),
+    start: () => ({ attempt: (_x, _attempt, next) => opened.then(next) }),
+  })
+  /** Closes it; returns what opens it again. */
+  const closed = (): (() => void) => {
+    const { promise, resolve } = Promise.withResolvers<void>()
+    opened = promise
+    return resolve
+  }
+  return { gate, closed }
+}
+
 for (const stream of [false, true]) {
   test(`A114: ${stream ? 'streamed: ' : ''}never more run than may, all are answered, and each knows its place`, async (t) => {
-    // Nobody is answered before all stand in line, however long that takes.
-    const open = Promise.withResolvers<void>()
-    const gate = defineModule({
-      id: 'gate',
-      summary: 'Holds calls back.',
-      layer: 'books',
-      default: 'enforce',
-      fault: 'closed',
-      patienceMs: 60_000,
-      settings: Type.Object({}, { additionalProperties: false }),
-      start: () => ({ attempt: (_x, _attempt, next) => open.promise.then(next) }),
-    })
+    const { gate, closed } = gated()
     const gateway = await runGateway(t, { extraModules: [gate] })
     await set(gateway, { concurrent: 2 })
     let most = 0
     const watch = setInterval(() => {
       most = Math.max(most, running(gateway))
     }, 5)
+    const open = closed()
     const asked = Array.from({ length: 8 }, () => gateway.chat(`${MODEL}+delay=20`, 'hi', { stream }))
     await until(async () => /stockyard_queue_waiting 6/.test((await gateway.metrics()).text), 'six wait')
-    open.resolve()
+    open()
     const answers = await Promise.all(asked)
     clearInterval(watch)
     assert.ok(answers.every(({ status }) => status === 200))
@@ -94,8 +106,12 @@ test('A114: who leaves gives its place in the line back, and a failed call its p
   assert.match((await gateway.metrics()).text, /stockyard_queue_running 0/)
 })
 
-async function limited(t: Parameters<typeof runGateway>[0], settings: object): Promise<Running> {
-  const gateway = await runGateway(t, { extraModules: [whoever as never] })
+async function limited(
+  t: Parameters<typeof runGateway>[0],
+  settings: object,
+  more: readonly Module[] = [],
+): Promise<Running> {
+  const gateway = await runGateway(t, { extraModules: [whoever as never, ...more] })
   await gateway.admin('PUT', 'modules/rate-limits', { mode: 'enforce' })
   await set(gateway, settings)
   return gateway
@@ -151,22 +167,27 @@ test('A114: a deadline of the client ends the wait for a limit with the refusal 
 })
 
 test('A114: a tenant that floods a limit a hundredfold does not raise the p95 wait of another above twice its fair share', async (t) => {
-  const gateway = await limited(t, { maxWaitMs: 60_000, maxWaiting: 2_000 })
+  const { gate, closed } = gated()
+  const gateway = await limited(t, { maxWaitMs: 60_000, maxWaiting: 2_000 }, [gate])
   addLimit(gateway, { scope: {}, counts: 'parallel', amount: 4 })
   const model = `${MODEL}+delay=20`
+  const inLine = (count: number) =>
+    until(async () => (await gateway.metrics()).text.includes(`queue_limited ${count}\n`), `${count} in line`, 30_000)
   const waitOf = (answer: Answer): number => {
     assert.equal(answer.status, 200, answer.text)
     return Number(answer.headers['x-stockyard-queue-wait-ms'] ?? 0)
   }
   const p95 = (waits: number[]): number => waits.sort((a, b) => a - b)[Math.ceil(waits.length * 0.95) - 1] as number
-  /** The other tenant's burst at once, with `others` of the flood already there. */
+  /** The other tenant's burst behind `others` of the flood; nobody is served before all have come. */
   async function burst(others: number): Promise<{ quiet: number; flood: number }> {
+    const open = closed()
     const floods = Array.from({ length: others }, () =>
       gateway.chat(model, 'flood', {}, as('f', { organization: 'f' })),
     )
-    if (others > 0)
-      await until(async () => /queue_limited [1-9]/.test((await gateway.metrics()).text), 'a line', 20_000)
+    await inLine(others - 4)
     const quiet = Array.from({ length: 8 }, () => gateway.chat(model, 'hi', {}, as('q', { organization: 'q' })))
+    await inLine(others - 4 + quiet.length)
+    open()
     return {
       quiet: p95((await Promise.all(quiet)).map(waitOf)),
       flood: p95((await Promise.all(floods)).map(waitOf)),
