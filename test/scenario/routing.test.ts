@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { type Answer, type Running, runGateway } from '../running/index.ts'
+import type { Row } from '../upstream/index.ts'
 
 const NAMES = ['one', 'two', 'three', 'four', 'five']
 const five = { upstreams: Object.fromEntries(NAMES.map((name) => [name, 'openai'])) }
@@ -127,6 +128,114 @@ for (const [by, sent] of [
     const moved = await turn(50)
     assert.notEqual(moved, home, 'the failing one is left')
     assert.equal(await turn(51), moved, 'and the conversation stays at its new place')
+  })
+}
+
+/** What a vendor that keeps the prompts of each account apart would have read from its cache, as a share of all that was asked. */
+function hitRatio(rows: readonly Row[], accountOf: (row: Row) => string): number {
+  const seen = new Map<string, string[]>()
+  let read = 0
+  let all = 0
+  for (const row of rows) {
+    const { messages, input, contents, tools, ...rest } = JSON.parse(row.rawBody) as Record<string, unknown>
+    const turns = (messages ?? input ?? contents) as unknown[]
+    const head = [rest.system, rest.instructions, rest.systemInstruction, tools]
+    const prompt = JSON.stringify([head, ...turns], (name, value) => (name === 'cache_control' ? undefined : value))
+    const known = seen.get(accountOf(row)) ?? []
+    let longest = 0
+    for (const each of known) {
+      let at = 0
+      while (at < prompt.length && each.charCodeAt(at) === prompt.charCodeAt(at)) at++
+      longest = Math.max(longest, at)
+    }
+    // Only beginnings of some length are kept at all.
+    if (longest >= 256) read += longest
+    all += prompt.length
+    seen.set(accountOf(row), [...known.filter((each) => !prompt.startsWith(each.slice(0, -1))), prompt])
+  }
+  return read / all
+}
+
+const marked = { cache_control: { type: 'ephemeral' } }
+const AGENTS: Readonly<
+  Record<string, (system: string, turns: readonly string[], stream: boolean) => [string, object]>
+> = {
+  'chat completions': (system, turns, stream) => [
+    '/v1/chat/completions',
+    {
+      model: 'r',
+      stream,
+      messages: [
+        { role: 'system', content: system },
+        ...turns.map((content, i) => ({ role: i % 2 ? 'assistant' : 'user', content })),
+      ],
+    },
+  ],
+  responses: (instructions, turns, stream) => [
+    '/v1/responses',
+    {
+      model: 'r',
+      stream,
+      instructions,
+      input: turns.map((content, i) => ({ role: i % 2 ? 'assistant' : 'user', content })),
+    },
+  ],
+  // As agents do it: the last turn is marked, so what was marked the last time is not any more.
+  messages: (text, turns, stream) => [
+    '/v1/messages',
+    {
+      model: 'r',
+      stream,
+      max_tokens: 99,
+      system: [{ type: 'text', text, ...marked }],
+      messages: turns.map((turn, i) => ({
+        role: i % 2 ? 'assistant' : 'user',
+        content: i === turns.length - 1 ? [{ type: 'text', text: turn, ...marked }] : turn,
+      })),
+    },
+  ],
+  generateContent: (text, turns, stream) => [
+    `/v1beta/models/r:${stream ? 'streamGenerateContent?alt=sse' : 'generateContent'}`,
+    {
+      systemInstruction: { parts: [{ text }] },
+      contents: turns.map((turn, i) => ({ role: i % 2 ? 'model' : 'user', parts: [{ text: turn }] })),
+    },
+  ],
+}
+
+for (const [name, ask] of Object.entries(AGENTS)) {
+  test(`A113: ${name}: agents of 50 turns over 5 accounts hit the prompt cache within 5 % of what one account gives`, async (t) => {
+    const gateway = await runGateway(t, five)
+    const put = (sticky: boolean) =>
+      gateway.admin('PUT', 'routes/r', {
+        strategy: 'round-robin',
+        ...(sticky ? { sticky: {} } : {}),
+        targets: NAMES.map((n) => target(n)),
+      })
+    const work = async (): Promise<number> => {
+      gateway.upstream.ledger.reset()
+      const conversations = ['fox', 'hen', 'owl'].map((who) => ({
+        system: `You are the ${who}. ${'Rules of the farm. '.repeat(20)}`,
+        turns: [] as string[],
+      }))
+      for (let i = 0; i < 50; i++) {
+        for (const { system, turns } of conversations) {
+          turns.push(`${i}: ${'what else is there? '.repeat(5)}`)
+          servedBy(await gateway.send(...ask(system, turns, i % 3 === 0)))
+          turns.push('Nothing else.')
+        }
+      }
+      const { rows } = gateway.upstream.ledger
+      assert.equal(rows.length, 150)
+      return hitRatio(rows, ({ headers }) => String(headers.authorization)) / hitRatio(rows, () => 'one')
+    }
+    await put(true)
+    const sticky = await work()
+    assert.ok(sticky > 0.95, `${sticky} of what one account would have hit`)
+    if (name !== 'chat completions') return
+    await put(false)
+    const balanced = await work()
+    assert.ok(balanced < 0.95, `the measure tells: ${balanced} without`)
   })
 }
 

@@ -12,7 +12,15 @@ export interface Sticky {
   readonly ttlMs: number
 }
 
-const SESSION_HEADERS = ['x-session-id', 'x-session-affinity', 'x-bf-session-id', 'helicone-session-id'] as const
+const SESSION_HEADERS = [
+  'x-session-id',
+  'x-session-affinity',
+  'session_id',
+  'session-id',
+  'x-claude-code-session-id',
+  'x-bf-session-id',
+  'helicone-session-id',
+] as const
 
 const text = (value: JsonValue | undefined): string | undefined =>
   typeof value === 'string' && value !== '' ? value : undefined
@@ -31,8 +39,18 @@ function prefixOf(x: Exchange): string | undefined {
   if (!Array.isArray(turns)) return undefined
   const end = turns.findIndex((turn) => (turn as JsonObject | null)?.role === 'user')
   const head = turns.slice(0, end < 0 ? 1 : end + 1)
-  return hash('sha1', JSON.stringify([system, instructions, x.json.systemInstruction, tools, head]), 'base64url')
+  const { systemInstruction, system_instruction } = x.json
+  const prefix = [system, instructions, systemInstruction ?? system_instruction, tools, head]
+  return hash('sha1', JSON.stringify(prefix, unmarked), 'base64url')
 }
+
+/** Cache markers wander to the end as a conversation grows, and make parts of what was a text before. */
+const unmarked = (name: string, value: JsonValue): JsonValue | undefined =>
+  name === 'cache_control'
+    ? undefined
+    : name === 'content' && typeof value === 'string'
+      ? [{ type: 'text', text: value }]
+      : value
 
 const READERS: Readonly<Record<StickyBy, (x: Exchange) => string | undefined>> = {
   session: sessionOf,
