@@ -5,7 +5,7 @@ import type { Books } from './books.ts'
 import type { IncomingReply } from './egress.ts'
 import { failure, GatewayError } from './errors.ts'
 import type { Attempt, Exchange, Plan } from './exchange.ts'
-import { type Answered, closeFailed, complaint, judged, statusOf } from './judging.ts'
+import { type Answered, closeFailed, complaint, judged, statusOf, supersededBy } from './judging.ts'
 import { keep } from './objects.ts'
 import { type AttemptPorts, bodyFor, type Call, prepared } from './outgoing.ts'
 import { relayed } from './relayed.ts'
@@ -84,7 +84,7 @@ async function made(call: Call, attempt: Attempt, again = false): Promise<Reply>
   if (call.x.stream && /event-?stream/i.test(type)) return streamed(a, call.signal)
   if (call.x.relay) return relayed(relayOf(call, a, call.x.relay, signed))
   try {
-    return unstreamed(a, await incoming.collect(MOST_BODY), type)
+    return unstreamed(a, await incoming.collect(MOST_BODY), type, call.signal)
   } catch (error) {
     throw closeFailed(call.books, attempt, undefined, error, sentAt)
   }
@@ -136,7 +136,7 @@ const relayOf = (call: Call, a: Answered, relay: NonNullable<Exchange['relay']>,
 })
 
 /** Throws what closes the attempt, with what was used by then. */
-function unstreamed(a: Answered, body: Buffer, type: string): Reply {
+function unstreamed(a: Answered, body: Buffer, type: string, signal: AbortSignal): Reply {
   const { attempt, books, target, ports } = a
   let parsed: JsonValue
   try {
@@ -147,6 +147,8 @@ function unstreamed(a: Answered, body: Buffer, type: string): Reply {
   }
   const facts = a.side.factsOf(parsed, a.x.json)
   if (facts.error) throw closeFailed(books, attempt, facts, judged(a, statusOf(facts.error), parsed), a.sentAt)
+  const beaten = supersededBy(signal)
+  if (beaten) throw closeFailed(books, attempt, facts, beaten, a.sentAt)
   if (facts.made) keep(a.x, attempt, facts, ports.objects, ports.now())
   attempt.totalMs = performance.now() - a.sentAt
   attempt.firstContentMs = attempt.totalMs

@@ -168,7 +168,8 @@ export class Books {
       throw reason
     }
     const totalMs = performance.now() - x.started
-    const firstContentMs = x.attempts.at(-1)?.firstContentMs
+    const served = x.attempts.findLast((attempt) => attempt.outcome === 'done') ?? x.attempts.at(-1)
+    const firstContentMs = served?.firstContentMs
     const ended: Ended = {
       outcome,
       status,

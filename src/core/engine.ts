@@ -16,6 +16,7 @@ import { claimed, pinned } from './objects.ts'
 import { type AttemptPorts, bringsKey, dialectFor } from './outgoing.ts'
 import * as phases from './pipeline.ts'
 import { relayPlan } from './relay.ts'
+import type { Reply } from './reply.ts'
 import { clientTimeoutMs } from './routing/deadline.ts'
 import type { Pins } from './routing/health.ts'
 import { arrange } from './routing/rules.ts'
@@ -109,7 +110,7 @@ export async function run(x: Exchange, arriving: Arriving, snapshot: Snapshot, p
         ),
     }
     const reply = await phases.around(pipeline.call, x, (shared) => tryEach(x, tries, shared ?? x.signal))
-    return await deliver(x, reply, pipeline, books, ports, resumeFor(x, tries))
+    return await deliver(x, reply, pipeline, books, ports, resumeFor(x, reply, tries))
   } catch (error) {
     const known = x.signal.aborted ? leftBy(x.signal) : asGatewayError(error, x)
     if (known.code === 'internal_error') ports.fault('exchange', known.cause ?? known)
@@ -119,16 +120,16 @@ export async function run(x: Exchange, arriving: Arriving, snapshot: Snapshot, p
 }
 
 /** How a broken stream goes on, where its route says that it may. */
-function resumeFor(x: Exchange, tries: TryPorts): Resume | undefined {
+function resumeFor(x: Exchange, first: Reply, tries: TryPorts): Resume | undefined {
   const plan = x.plan as Plan
   let left = plan.rules?.continuations ?? 0
   if (left === 0 || !x.stream || x.operation !== 'chat' || plan.retry === ONE_ATTEMPT) return undefined
   const request = x.transformed ?? x.request()
   if (request.operation !== 'chat') return undefined
+  let leg = first
   return async (partial, error) => {
     const known = asGatewayError(error, x)
-    const failed = x.attempts.at(-1)?.target
-    const targets = plan.targets.filter((target) => target.continues && target !== failed)
+    const targets = plan.targets.filter((target) => target.continues && target !== leg.target)
     if (left-- === 0 || x.signal.aborted || known.kind.blame !== 'upstream' || targets.length === 0) return undefined
     let before: Usage = NO_USAGE
     for (const { usage } of x.attempts) if (usage) before = addUsage(before, usage)
@@ -137,7 +138,8 @@ function resumeFor(x: Exchange, tries: TryPorts): Resume | undefined {
     x.plan = { ...plan, targets }
     x.trace.push({ phase: 'attempt', module: '', decision: 'goes on', reason: known.message })
     try {
-      return { reply: await tryEach(x, tries, x.signal), before }
+      leg = await tryEach(x, tries, x.signal)
+      return { reply: leg, before }
     } catch {
       return undefined
     }

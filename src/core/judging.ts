@@ -34,6 +34,12 @@ export interface Answered {
 /** Nobody's failure: the call was given up from this side. */
 const LEFT: Readonly<Record<string, AttemptOutcome>> = { client_closed: 'client_cancel', superseded: 'cancelled' }
 
+/** Another call was quicker, by less than it takes to end this one: what it used is booked, and nobody is given its answer. */
+export function supersededBy(signal: AbortSignal): GatewayError | undefined {
+  const { reason } = signal
+  return signal.aborted && reason instanceof GatewayError && reason.code === 'superseded' ? reason : undefined
+}
+
 /** A part of an answer is what was handed on; text in the same bytes as the error that ended it reached nobody. */
 export function closeFailed(
   books: Books,

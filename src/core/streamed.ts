@@ -5,7 +5,7 @@
 import type { Watcher } from './dialect.ts'
 import { failure, GatewayError } from './errors.ts'
 import type { AttemptOutcome } from './exchange.ts'
-import { type Answered, cleaned, closeFailed } from './judging.ts'
+import { type Answered, cleaned, closeFailed, supersededBy } from './judging.ts'
 import { keep } from './objects.ts'
 import { type Frame, MARK, type Reply } from './reply.ts'
 
@@ -42,6 +42,13 @@ export async function streamed(a: Answered, signal: AbortSignal): Promise<Reply>
     }
   } finally {
     clearTimeout(timer)
+  }
+  const beaten = supersededBy(signal)
+  if (beaten) {
+    a.incoming.abort()
+    const known = closeFailed(books, attempt, watcher.facts, beaten, a.sentAt)
+    void source.return()
+    throw known
   }
   attempt.firstContentMs = performance.now() - a.sentAt
   const end = (outcome: AttemptOutcome): void => {

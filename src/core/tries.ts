@@ -104,7 +104,7 @@ async function tryTarget(
     let known: GatewayError
     try {
       const reply = await begin(x, plan, seat, others, progress, ports, signal)
-      note(x, target, 'answered', undefined)
+      note(x, reply.target, 'answered', undefined)
       if (x.affinity) ports.pins.set(x.affinity.name, describeTarget(target), ports.now() + x.affinity.ttlMs)
       return reply
     } catch (error) {
@@ -186,8 +186,17 @@ function begin(
     }
     return undefined
   }
-  return hedged((own) => ports.call(seat, own), second, delayMs, signal)
+  return hedged(
+    (own) => ports.call(seat, own),
+    second,
+    delayMs,
+    signal,
+    (error) => isFinal(ports.known(error)),
+  )
 }
+
+/** No other target may be asked what this one was. */
+const isFinal = (known: GatewayError): boolean => known instanceof Refusal || known.kind.retry === 'never'
 
 const KEY_ERRORS: ReadonlySet<string> = new Set(['upstream_credentials', 'upstream_quota', 'upstream_rate_limited'])
 
@@ -250,7 +259,7 @@ function allResting(targets: readonly Target[], now: number): GatewayError {
 }
 
 function note(x: Exchange, target: Target, decision: string, reason: string | undefined): void {
-  const attempt = x.attempts.at(-1)
+  const attempt = x.attempts.findLast((each) => each.target === target)
   const where = `${describeTarget(target)}${attempt?.status === undefined ? '' : ` (${attempt.status})`}`
   x.trace.push({
     phase: 'attempt',

@@ -5,7 +5,9 @@
  */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { type Answer, type Running, runGateway } from '../running/index.ts'
+import { type Answer, type Running, runGateway, until } from '../running/index.ts'
+import type { Row } from '../upstream/index.ts'
+import { attemptsIn } from './spawned.ts'
 
 const TEXT = 'tell me a long story about the quick brown fox'
 const UPSTREAMS: Readonly<Record<string, string>> = {
@@ -169,5 +171,75 @@ for (const [upstream, model] of Object.entries(UPSTREAMS)) {
       }),
     )
     await Promise.all(asked)
+  })
+
+  test(`hedging: for a slow ${upstream} a second target answers every client, or the first after all; no call is left open`, async (t) => {
+    const gateway = await running(t, upstream)
+    const settings = { percentile: 50, minDelayMs: 30, maxShare: 1 }
+    await gateway.admin('PUT', 'modules/hedging', { mode: 'enforce', settings })
+    await gateway.admin('PUT', 'routes/slow', {
+      targets: [
+        { upstream: 'first', model },
+        { upstream: 'second', model: 'gpt-4o-mini' },
+      ],
+    })
+    const isFirst = ({ headers }: Row): boolean => Object.values(headers).some((value) => /secret-first/.test(value))
+    const speaks = Object.entries(CLIENTS).filter(([name]) => name !== 'completions' || model.startsWith('gpt'))
+    for (const [slow, quick, clients] of [
+      ['never', 'ok', speaks],
+      // One fails while the other is awaited.
+      ['delay=150,status=500', 'delay=200', speaks.slice(0, 2)],
+      // Whoever comes second in the end, its call is ended, too.
+      ['delay=150', 'never', speaks.slice(-2)],
+      ['delay=250', 'status=500', speaks.slice(1, 3)],
+    ] as const) {
+      // What is usual is what was lately.
+      for (let i = 0; i < 12; i++) assert.equal((await gateway.chat('slow', TEXT)).status, 200)
+      for (const stream of [false, true]) {
+        const never = stream ? 'delay=5,first=20000' : 'delay=20000'
+        for (const [name, { ask, lastEvent, body }] of clients) {
+          gateway.upstream.reset()
+          gateway.upstream.script({ match: isFirst, behaviour: slow === 'never' ? never : slow })
+          gateway.upstream.script({ match: (row) => !isFirst(row), behaviour: quick === 'never' ? never : quick })
+          const answer = await ask(gateway, 'slow', stream)
+          const what = `${slow}, ${quick}, ${name}${stream ? ', streamed' : ''}: ${answer.status} ${answer.text.slice(-300)}`
+          assert.equal(answer.status, 200, what)
+          const expected = quick === 'ok' || slow.includes('status') ? 'second' : 'first'
+          // The head of a stream says it; which one it was is certain where the other gives no answer.
+          if (slow === 'never' || quick === 'never')
+            assert.equal(answer.headers['x-stockyard-upstream'], expected, what)
+          if (stream) assert.match(eventsOf(answer).at(-1) ?? '', lastEvent, what)
+          else assert.ok(body(answer.json), what)
+        }
+      }
+    }
+    await until(() => attemptsIn(gateway.dataDir).every(({ outcome }) => outcome), 'every call is closed')
+    const lost = attemptsIn(gateway.dataDir).filter(({ outcome }) => outcome === 'cancelled').length
+    assert.ok(lost >= 2 * speaks.length, `${lost} calls were let go of`)
+  })
+
+  test(`A72: an answer of ${upstream} that breaks off goes on elsewhere, whole and once, in every client's format`, async (t) => {
+    const gateway = await running(t, upstream)
+    await gateway.admin('PUT', 'routes/broken', {
+      continuations: 1,
+      targets: [
+        { upstream: 'first', model: `${model}+text=Once%20upon%20a%20time%20there%20was+chunks=12+truncate=9` },
+        { upstream: 'second', model: 'gpt-4o-mini+text=nothing%20at%20all.', continues: true },
+      ],
+    })
+    for (const [name, { ask, lastEvent, finished }] of Object.entries(CLIENTS)) {
+      // Which is no conversation that another one could take up.
+      if (name === 'completions') continue
+      const answer = await ask(gateway, 'broken', true)
+      const events = eventsOf(answer)
+      const what = `${name}: ${answer.text.slice(-900)}`
+      assert.match(events.at(-1) ?? '', lastEvent, what)
+      // A text that is said in deltas and said whole once more at the end is one text.
+      const deltas = name === 'responses' ? events.filter((event) => event.includes('output_text.delta')) : events
+      const said = deltas.map((event) => /"(?:text|content|delta)":"((?:[^"\\]|\\.)*)"/.exec(event)?.[1] ?? '').join('')
+      assert.match(said, /^Once [a-z ]*nothing at all\.$/, what)
+      const ends = events.filter((event) => finished.test(event) && !event.startsWith('[DONE]'))
+      assert.ok(ends.length >= 1 && ends.length <= 2, what)
+    }
   })
 }

@@ -1,6 +1,10 @@
 /** A second call when the first is slow, and copies in the background. */
 import assert from 'node:assert/strict'
+import http from 'node:http'
 import { test } from 'node:test'
+import type { Reply } from '../../src/core/reply.ts'
+import { hedged } from '../../src/core/routing/hedge.ts'
+import { attemptsIn } from '../chaos/spawned.ts'
 import { type Running, runGateway, until } from '../running/index.ts'
 
 const two = { upstreams: { one: 'openai', two: 'openai' } }
@@ -60,6 +64,90 @@ test('hedging: when both fail the client gets an error, and when the first fails
   assert.equal((await gateway.chat('r', 'hi')).status, 500)
   slowOnce(gateway, 'status=500')
   assert.equal((await gateway.chat('r', 'hi')).headers['x-stockyard-upstream'], 'two')
+})
+
+for (const stream of [false, true]) {
+  test(`hedging${stream ? ', streamed' : ''}: what one vendor refused is not asked of the other one that runs already`, async (t) => {
+    const gateway = await runGateway(t, two)
+    await gateway.admin('PUT', 'modules/hedging', { mode: 'enforce', settings: { minDelayMs: 50, maxShare: 1 } })
+    await pair(gateway)
+    for (let i = 0; i < 10; i++) await gateway.chat('r', 'hi', { stream })
+    slowOnce(gateway, 'delay=2500,status=400,error-code=content_filter')
+    gateway.upstream.script({ behaviour: 'delay=30000' })
+    const answer = await gateway.chat('r', 'hi', { stream })
+    assert.equal(answer.status, 400, answer.text)
+    assert.equal(answer.headers['x-stockyard-attempts'], '2')
+    await until(() => gateway.upstream.ledger.rows.some(({ clientHungUpAt }) => clientHungUpAt), 'the other is ended')
+  })
+
+  test(`hedging${stream ? ', streamed' : ''}: a client that leaves meanwhile ends both calls, and nothing stays held for it`, async (t) => {
+    const gateway = await runGateway(t, two)
+    await gateway.admin('PUT', 'modules/hedging', { mode: 'enforce', settings: { minDelayMs: 50, maxShare: 1 } })
+    await gateway.admin('PUT', 'modules/keys', { mode: 'enforce' })
+    await gateway.admin('PUT', 'modules/budgets', { mode: 'enforce' })
+    await gateway.admin('POST', 'budgets', { scope: {}, amountUsd: '10', window: { kind: 'calendar', unit: 'month' } })
+    const { headers } = gateway.key()
+    await pair(gateway)
+    for (let i = 0; i < 10; i++) assert.equal((await gateway.chat('r', 'hi', { stream }, headers)).status, 200)
+    gateway.upstream.script({ behaviour: 'delay=30000', times: 2 })
+    const body = JSON.stringify({ model: 'r', stream, messages: [{ role: 'user', content: 'hi' }] })
+    const request = http.request(`${gateway.url}/v1/chat/completions`, {
+      method: 'POST',
+      agent: false,
+      headers: { ...headers, 'content-type': 'application/json', 'content-length': body.length },
+    })
+    request.on('error', () => {})
+    request.end(body)
+    await until(() => callsOf(gateway, 'two') === 1, 'both are asked')
+    assert.notEqual((await gateway.admin('GET', 'budget-accounts')).heldUsd, '0')
+    request.destroy()
+    await until(
+      () => gateway.upstream.ledger.rows.filter(({ clientHungUpAt }) => clientHungUpAt).length === 2,
+      'both are ended',
+    )
+    await until(async () => (await gateway.admin('GET', 'budget-accounts')).heldUsd === '0', 'nothing is held')
+    const ends = attemptsIn(gateway.dataDir).slice(-2)
+    assert.deepEqual(
+      ends.map(({ outcome }) => outcome),
+      ['client_cancel', 'client_cancel'],
+    )
+  })
+}
+
+test('hedging: of two answers that come in one moment one is let go of, whatever it is', async () => {
+  const left: string[] = []
+  const source = (name: string) => ({
+    [Symbol.asyncIterator]: () => ({
+      next: async () => ({ value: undefined, done: true as const }),
+      return: async () => {
+        left.push(name)
+        return { value: undefined, done: true as const }
+      },
+    }),
+  })
+  for (const kind of ['batches', 'bytes'] as const) {
+    left.length = 0
+    let open: (() => void) | undefined
+    const gate = new Promise<void>((resolve) => (open = resolve))
+    const start = (name: string) => async () => {
+      await gate
+      return { name, [kind]: source(name) } as unknown as Reply
+    }
+    const { signal } = new AbortController()
+    const won = hedged(
+      start('one'),
+      () => {
+        queueMicrotask(() => open?.())
+        return start('two')
+      },
+      1,
+      signal,
+      () => false,
+    )
+    assert.equal(((await won) as unknown as { name: string }).name, 'one')
+    await until(() => left.length > 0, 'the other is let go of')
+    assert.deepEqual(left, ['two'])
+  }
 })
 
 for (const stream of [false, true]) {

@@ -18,29 +18,40 @@ export interface HedgePolicy {
 
 export type Start = (signal: AbortSignal) => Promise<Reply>
 
-/** `second` is asked when the time has come; undefined: there is nobody to ask. */
-export function hedged(first: Start, second: () => Start | undefined, delayMs: number, signal: AbortSignal) {
+/**
+ * `second` is asked when the time has come; undefined: there is nobody to ask. An error that is `final` ends both: what one
+ * vendor refused is not asked of another.
+ */
+export function hedged(
+  first: Start,
+  second: () => Start | undefined,
+  delayMs: number,
+  signal: AbortSignal,
+  isFinal: (error: unknown) => boolean,
+) {
   return new Promise<Reply>((resolve, reject) => {
-    const running = new Map<AbortController, Promise<Reply>>()
+    const running = new Set<AbortController>()
     let decided = false
     let waiting: NodeJS.Timeout | undefined
+    const decide = (): void => {
+      decided = true
+      clearTimeout(waiting)
+      for (const other of running) other.abort(failure('superseded'))
+    }
     const begin = (start: Start): void => {
       const own = new AbortController()
-      const call = start(AbortSignal.any([signal, own.signal]))
-      running.set(own, call)
-      call.then(
+      running.add(own)
+      start(AbortSignal.any([signal, own.signal])).then(
         (reply) => {
-          if (decided) return
-          decided = true
-          clearTimeout(waiting)
-          for (const other of running.keys()) if (other !== own) other.abort(failure('superseded'))
+          running.delete(own)
+          if (decided) return dropped(reply)
+          decide()
           resolve(reply)
         },
         (error) => {
           running.delete(own)
-          if (decided || running.size > 0) return
-          decided = true
-          clearTimeout(waiting)
+          if (decided || (running.size > 0 && !isFinal(error))) return
+          decide()
           reject(error)
         },
       )
@@ -52,4 +63,10 @@ export function hedged(first: Start, second: () => Start | undefined, delayMs: n
       if (start) begin(start)
     }, delayMs)
   })
+}
+
+/** Nobody reads it: what it stands on is let go of, and its call is closed. */
+function dropped({ batches, bytes }: Reply): void {
+  void batches?.[Symbol.asyncIterator]().return?.()
+  void bytes?.[Symbol.asyncIterator]().return?.()
 }
