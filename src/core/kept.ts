@@ -5,6 +5,7 @@
 import type { Dialect } from './dialect.ts'
 import { failure } from './errors.ts'
 import type { Exchange, Target } from './exchange.ts'
+import type { Awaitable } from './module.ts'
 import type { Frame, Reply } from './reply.ts'
 import type { Wire } from './wire.ts'
 
@@ -71,14 +72,14 @@ async function* relooked(
 export const isWhole = (reply: Reply): boolean =>
   (reply.facts.complete || reply.bytes !== undefined) && !reply.facts.error && reply.status === 200
 
-/** Told of a reply that has come to its end. No bytes: they were too many. */
-export type Keep = (reply: Reply, bytes: readonly Buffer[] | undefined, streamed: boolean) => void
+/** Told of a reply that has come to its end, which waits for what is returned. No bytes: they were too many. */
+export type Keep = (reply: Reply, bytes: readonly Buffer[] | undefined, streamed: boolean) => Awaitable<void>
 
 /** Passes a reply on, and hands over its bytes once it is there as a whole. */
-export function keeping(reply: Reply, store: Keep, most: number): Reply {
+export function keeping(reply: Reply, store: Keep, most: number): Awaitable<Reply> {
   if (reply.body) {
-    store(reply, reply.body.length > most ? undefined : [reply.body], false)
-    return reply
+    const stored = store(reply, reply.body.length > most ? undefined : [reply.body], false)
+    return stored ? stored.then(() => reply) : reply
   }
   if (reply.bytes) return { ...reply, bytes: gathering(reply, reply.bytes, store, most) }
   if (!reply.batches) return reply
@@ -101,7 +102,7 @@ async function* collecting(
     if (size > most) bytes = undefined
     yield batch
   }
-  store(reply, bytes, true)
+  await store(reply, bytes, true)
 }
 
 async function* gathering(
@@ -118,5 +119,5 @@ async function* gathering(
     else bytes?.push(chunk)
     yield chunk
   }
-  store(reply, bytes, false)
+  await store(reply, bytes, false)
 }

@@ -217,6 +217,8 @@ export interface ScopedCache {
   get(key: string): CacheEntry | undefined
   set(key: string, entry: CacheEntry, ttlMs: number): void
   delete(key: string): void
+  /** Resolves when what was set so far survives the end of the process, as far as it was to be kept there at all. */
+  written(): Promise<void>
 }
 export interface CacheEntry {
   readonly meta: JsonObject

@@ -189,3 +189,22 @@ test('T02: killed at each named moment, a call is booked once: in doubt if open,
   const later = attemptsIn(dataDir)
   assert.equal(later.length, after.length + 1, 'a second start settles nothing twice')
 })
+
+for (const stream of [false, true]) {
+  test(`an answer under an Idempotency-Key, ${stream ? 'streamed' : 'in one piece'}, is kept once its end was seen: killed at that moment, it is not made again`, async (t) => {
+    const dataDir = scratch(t)
+    const upstream = await upstreamFor(t)
+    const first = await spawnGateway(t, { dataDir, upstream: upstream.url })
+    const ask = (gateway: Spawned) =>
+      gateway.chat(MODEL, 'once', { stream }, { 'idempotency-key': 'order-7' }).finally(() => {
+        if (gateway === first) first.process.kill('SIGKILL')
+      })
+    const answer = await ask(first)
+    assert.equal(answer.status, 200, answer.text)
+    await first.ended
+    const again = await ask(await spawnGateway(t, { dataDir, upstream: upstream.url }))
+    assert.equal(again.headers['idempotent-replayed'], 'true', again.text)
+    assert.equal(again.text, answer.text)
+    assert.equal(upstream.ledger.rows.length, 1)
+  })
+}

@@ -1,7 +1,8 @@
 /**
  * `Idempotency-Key`: the same request again is answered with what the first was answered, at no cost; another one under the
  * same key is refused; one that comes while the first is running waits for it. Keys are their owner's alone. Only whole
- * answers are kept: after a failure the same key tries again.
+ * answers are kept: after a failure the same key tries again. An answer ends only when it is kept for good: whoever has seen
+ * its end is never charged for it again, whatever happens to the gateway.
  */
 import { hash } from 'node:crypto'
 import { type Static, Type } from 'typebox'
@@ -22,7 +23,7 @@ const settings = Type.Object(
     maxReplyBytes: Type.Integer({
       default: 8_388_608,
       minimum: 1_024,
-      maximum: 33_554_432,
+      maximum: 16_000_000,
       description: 'A longer answer is not kept; the same request again under its key is refused then.',
     }),
   },
@@ -120,7 +121,7 @@ async function answer(
   const running = flights.get(place)
   if (running?.open && running.request !== request) host.refuse('idempotency_key_reused')
   const store: Keep = (reply, bytes, streamed) => {
-    if (!isWhole(reply)) return
+    if (!isWhole(reply)) return undefined
     const headers = Object.fromEntries(Object.entries(reply.headers).filter(([n]) => !/ratelimit|retry-after/.test(n)))
     // Texts that modules may want to see again are not kept as bytes.
     const isGone = !bytes || (reply.bytes !== undefined && /^text\//i.test(reply.contentType ?? ''))
@@ -134,6 +135,7 @@ async function answer(
     }
     const body = isGone ? Buffer.alloc(0) : Buffer.concat(bytes)
     cache.set(name, { meta, body, storedAt: host.now() }, chosen.ttlSeconds * 1_000)
+    return cache.written()
   }
   const call = async (signal: AbortSignal): Promise<Reply> => keeping(await next(signal), store, chosen.maxReplyBytes)
   const flying = fly(flights, place, x, host.replay, call, () => {

@@ -66,6 +66,7 @@ export class ReplyCache {
       get: (key) => this.#get(module, scope, key),
       set: (key, entry, ttlMs) => this.#set(module, scope, key, entry, ttlMs),
       delete: (key) => this.#delete(module, scope, key),
+      written: () => this.#written(),
     }
   }
 
@@ -93,6 +94,14 @@ export class ReplyCache {
       this.#send()
       await this.#sending
     }
+  }
+
+  async #written(): Promise<void> {
+    this.#send()
+    // What waits behind a batch that is under way leaves as soon as that one is over.
+    const isBehind = this.#waiting.size > 0
+    await this.#sending
+    if (isBehind) await this.#sending
   }
 
   #get(module: string, scope: string, key: string): CacheEntry | undefined {
