@@ -55,6 +55,8 @@ export interface ServeOptions {
   readonly logLevel: string
   readonly tls?: { readonly cert: Buffer; readonly key: Buffer }
   readonly bodyLimitBytes?: number
+  /** Of forms (files, sound), which go on as they come. */
+  readonly uploadLimitBytes?: number
   /** Addresses and ranges of forwarding proxies whose word about the caller's address counts. */
   readonly trustedProxies?: readonly string[]
   /** How long a client may take nothing of its answer; a minute unless told. */
@@ -96,6 +98,7 @@ const MOST_CONNECTIONS = 20_000
 /** How often batches that are not over are looked at, whether anybody asks or not. */
 const BATCHES_MS = 60_000
 const BODY_LIMIT = 32 * 1024 * 1024
+const UPLOAD_LIMIT = 512 * 1024 * 1024
 /** Ended exchanges are recorded together, these many at the most, after at most this long. */
 const MOST_HELD = 16
 const RECORD_MS = 20
@@ -218,6 +221,7 @@ async function start(options: ServeOptions, undo: (() => Promise<unknown>)[]): P
     gateway,
     identity,
     bodyLimitBytes,
+    uploadLimitBytes: Math.max(options.uploadLimitBytes ?? UPLOAD_LIMIT, bodyLimitBytes),
     running,
     nextId: ids,
     draining: () => draining,

@@ -36,6 +36,11 @@ export async function program(words: readonly string[]): Promise<Command> {
         .default('20000'),
     )
     .addOption(
+      new Option('--upload-limit <bytes>', 'of a form with a file, which is relayed while it comes')
+        .env('STOCKYARD_UPLOAD_LIMIT')
+        .default('536870912'),
+    )
+    .addOption(
       new Option('--log-level <level>', 'trace, debug, info, warn, error').env('STOCKYARD_LOG_LEVEL').default('warn'),
     )
     .addOption(

@@ -14,6 +14,7 @@ export interface ServeFlags {
   readonly tlsCert?: string
   readonly tlsKey?: string
   readonly maxConnections: string
+  readonly uploadLimit: string
   readonly logLevel: string
   readonly durability: 'process' | 'power-loss'
 }
@@ -27,6 +28,7 @@ export async function runServe(flags: ServeFlags): Promise<void> {
   }
   const port = portOf(flags.port)
   if (!/^[1-9]\d{0,6}$/.test(flags.maxConnections)) fail(`--max-connections ${flags.maxConnections} is no number`)
+  if (!/^[1-9]\d{0,14}$/.test(flags.uploadLimit)) fail(`--upload-limit ${flags.uploadLimit} is no number of bytes`)
   if ((flags.tlsCert === undefined) !== (flags.tlsKey === undefined)) fail('--tls-cert and --tls-key go together.')
   let served: Served
   try {
@@ -45,6 +47,7 @@ export async function runServe(flags: ServeFlags): Promise<void> {
       ...(flags.trustedProxies ? { trustedProxies: flags.trustedProxies.split(',').map((one) => one.trim()) } : {}),
       ...(tls ? { tls } : {}),
       maxConnections: Number(flags.maxConnections),
+      uploadLimitBytes: Number(flags.uploadLimit),
     })
     if (flags.config) {
       const { parse } = await import('yaml')

@@ -47,6 +47,7 @@ function send(call: Call, url: string, signed: Signed | undefined): Promise<Inco
     url,
     headers: signed ? { ...headers, ...signed.headers } : headers,
     ...(body.length === 0 ? {} : { body }),
+    ...(x.relay?.rest ? { rest: x.relay.rest } : {}),
     streamed: x.stream,
     timeouts: seat.timeouts,
     signal,
@@ -74,7 +75,8 @@ async function made(call: Call, attempt: Attempt, again = false): Promise<Reply>
   if (incoming.status < 200 || incoming.status > 299) {
     const error = await complaint(a)
     // A credential that expired under way is no reason to fail: one fresh one is tried, once.
-    const mayRenew = !again && signed?.credential !== undefined && error.code === 'upstream_credentials'
+    const mayRenew =
+      !again && !call.x.relay?.rest && signed?.credential !== undefined && error.code === 'upstream_credentials'
     if (mayRenew && signer?.refused?.(signed?.credential as object)) return made(call, attempt, true)
     const opened = !again && call.x.sealed ? withoutSeals(call, error) : undefined
     if (opened) return made(opened, attempt, true)

@@ -12,12 +12,21 @@ export interface OutgoingCall {
   readonly url: string
   readonly headers: Readonly<Record<string, string>>
   readonly body?: Buffer | readonly Buffer[]
+  /** What follows `body`. Such a call is made once: what was sent of it cannot be had again. */
+  readonly rest?: BodyRest
   readonly streamed: boolean
   readonly timeouts: Timeouts
   readonly signal: AbortSignal
   /** Link-local and metadata addresses that an instance administrator allowed by name. */
   readonly allowHosts?: readonly string[]
   readonly way?: Way
+}
+
+/** A body that is still on its way here. Where reading it throws a GatewayError, that is the call's. */
+export interface BodyRest {
+  /** Absent: its length is not known. */
+  readonly bytes?: number
+  readonly chunks: AsyncIterable<Buffer>
 }
 
 /** How an upstream is reached, where that is another way than that of the rest. */

@@ -95,7 +95,7 @@ export async function run(x: Exchange, arriving: Arriving, snapshot: Snapshot, p
       const transformed = await phases.transform(pipeline, x)
       if (transformed) x.transformed = transformed
     }
-    const copies = x.plan.rules?.mirror
+    const copies = x.relay?.rest ? undefined : x.plan.rules?.mirror
     if (copies && Math.random() * 100 < copies.percent) {
       mirror(x, x.plan, copies.target, snapshot, booksPortsOf(snapshot, ports), ports)
     }
@@ -188,6 +188,8 @@ function arrangedFor(x: Exchange, routed: Plan, snapshot: Snapshot, ports: PlanP
   const arranged = nearSeals(x, found.rules || wishes ? arrange(x, found, wishes, ports, dry) : found)
   const patienceMs = clientTimeoutMs(x)
   if (patienceMs !== undefined) x.deadline = x.started + Math.min(patienceMs, arranged.timeouts.totalMs)
+  // What was sent of a body that is still coming cannot be sent again.
+  if (x.relay?.rest) return { ...arranged, targets: arranged.targets.slice(0, 1), retry: ONE_ATTEMPT }
   // Without a module that says how to go on, the first target is the only one.
   if (arranged.retry !== ONE_ATTEMPT || arranged.targets.length === 1) return arranged
   return { ...arranged, targets: arranged.targets.slice(0, 1) }

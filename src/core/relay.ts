@@ -3,7 +3,7 @@
  * is an exchange like any other; only its bytes pass as they came, and what it does to objects is known from a table
  * of its family.
  */
-import type { IncomingReply } from './egress.ts'
+import type { BodyRest, IncomingReply } from './egress.ts'
 import type { Exchange, Plan, Upstream } from './exchange.ts'
 import type { Made, Objects, OwnedObject } from './objects.ts'
 import type { JsonObject, JsonValue } from './request.ts'
@@ -23,6 +23,8 @@ export interface Relay {
   readonly deed: Deed
   /** The model, where the path names it. */
   readonly model?: string
+  /** What follows the exchange's body: it is too large to be taken in whole, and goes on as it comes. */
+  readonly rest?: BodyRest
   /** The body is a JSON object, and stands in the exchange as such. */
   readonly json?: true
   /** Any path of the vendor's API: `path` is all that follows its base URL. */

@@ -22,14 +22,17 @@ import { type Address, addressOf, COUNTERS, type Counting, ENDPOINTS, MODEL_PATH
 import type { Identity } from './identity.ts'
 import { nativeRoutes } from './native.ts'
 import { codingOf, unpacked } from './packed.ts'
-import { check, collect, type Received, readJsonFairly, wantJson } from './receive.ts'
+import { check, collect, type Onward, type Received, readJsonFairly, wantJson } from './receive.ts'
 import { type RelayAsked, readRelayed, relayRoutes } from './relay.ts'
+import { isForm } from './upload.ts'
 
 export interface DataPlaneParts {
   readonly gateway: Gateway
   readonly identity: Identity
   readonly ports: EnginePorts
   readonly bodyLimitBytes: number
+  /** Of forms that are relayed while they come. */
+  readonly uploadLimitBytes: number
   /** Every exchange that is running, so that a stop can wait for them or end them. */
   readonly running: Underway<RunningExchange>
   nextId(): string
@@ -158,6 +161,19 @@ function createDoor(parts: DataPlaneParts, dialect: Dialect): Door {
         : readJsonFairly(counting ? meant(body, counting) : body, address)
       return isPromise(received) ? received.then(read) : read(received)
     }
+    /** A module that reads requests has to have them whole. */
+    const uploadOf = (asked: RelayAsked): Onward | undefined => {
+      if (!isForm(request.headers['content-type'])) return undefined
+      if ((x.pipeline ?? snapshot.pipeline).transform.length > 0) return undefined
+      const terms = { limit: parts.uploadLimitBytes, stallMs: parts.stallMs, early: client.references?.fields ?? [] }
+      const take = (beginning: Buffer): void => {
+        // What the client has left to send when the answer is there is read by nobody.
+        out.shouldKeepAlive = false
+        out.once('close', () => request.destroy())
+        read(readRelayed(request, beginning, asked, terms))
+      }
+      return { limit: terms.limit, take }
+    }
     const read = (received: Received): void => {
       check(received, fields)
       x.received(received, upstream)
@@ -172,7 +188,7 @@ function createDoor(parts: DataPlaneParts, dialect: Dialect): Door {
         if (!relay) wantJson(request)
         const { bodyLimitBytes: limit } = parts
         const coding = codingOf(request.headers)
-        if (coding === undefined) return collect(request, limit, whole)
+        if (coding === undefined) return collect(request, limit, whole, relay && uploadOf(relay))
         return collect(request, limit, (body) => unpacked(body, coding, limit).then(whole))
       }
       if (counting) {

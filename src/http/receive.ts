@@ -50,6 +50,16 @@ export function wantJson(request: IncomingMessage): void {
   }
 }
 
+/** Where a body above the limit need not be taken in whole. */
+export interface Onward {
+  /** In bytes, of the whole body. */
+  readonly limit: number
+  /** Gets what has come so far; the rest is read from the request. Throws what is wrong with it. */
+  take(head: Buffer): void
+}
+/** Of a body that goes on as it comes, this much is awaited first: texts that say where it goes stand there. */
+const HEAD = 256 * 1024
+
 /**
  * Hands over the whole body. Rejects with `request_too_large` as soon as that is certain, and with what `whole` throws.
  * A large body of a known length is copied into its place piece by piece: all at once would hold up others.
@@ -58,6 +68,7 @@ export function collect(
   request: IncomingMessage,
   limit: number,
   whole: (body: Buffer) => Awaitable<void>,
+  onward?: Onward,
 ): Promise<void> {
   const { promise, resolve, reject } = Promise.withResolvers<void>()
   // What came is let go of, and so is the rest: an end that is still to come must not be taken for that of a good body.
@@ -66,7 +77,18 @@ export function collect(
     request.off('end', ended)
     pieces.length = 0
     place = undefined
-    reject(failure('request_too_large', { limit }))
+    reject(failure('request_too_large', { limit: onward?.limit ?? limit }))
+  }
+  const goesOn = ({ take: takeHead }: Onward): void => {
+    request.off('data', take)
+    request.off('end', ended)
+    request.pause()
+    try {
+      takeHead(place ? place.subarray(0, bytes) : Buffer.concat(pieces, bytes))
+      resolve()
+    } catch (error) {
+      reject(error)
+    }
   }
   const ended = (): void => {
     try {
@@ -86,7 +108,8 @@ export function collect(
     if (place) piece.copy(place, bytes)
     else pieces.push(piece)
     bytes += piece.length
-    if (bytes > limit) tooLarge()
+    if (onward && (length > limit ? bytes >= Math.min(HEAD, limit) : bytes > limit)) goesOn(onward)
+    else if (bytes > limit) tooLarge()
     else if (!place && bytes >= LARGE && length > bytes) {
       place = Buffer.allocUnsafeSlow(length)
       let at = 0
@@ -95,7 +118,7 @@ export function collect(
     }
   }
   const length = Number(request.headers['content-length'] ?? 0)
-  if (length > limit) tooLarge()
+  if (length > (onward?.limit ?? limit)) tooLarge()
   else {
     request.on('data', take)
     request.on('end', ended)

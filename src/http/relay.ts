@@ -9,6 +9,7 @@ import { parseJsonObject } from '../wire/json.ts'
 import { formFields, formSizes, scanForm, spliceForm } from '../wire/multipart.ts'
 import { COUNTERS, ENDPOINTS, verbOf } from './endpoints.ts'
 import { estimateInput, type Received } from './receive.ts'
+import { isForm, restOf, type UploadTerms } from './upload.ts'
 
 export interface RelayAsked {
   readonly deed: Deed
@@ -36,7 +37,8 @@ export function checkPath(path: string): void {
   }
 }
 
-export function readRelayed(request: IncomingMessage, body: Buffer, asked: RelayAsked): Received {
+/** With `upload` the body is only the beginning of a form whose rest is still to be read. */
+export function readRelayed(request: IncomingMessage, body: Buffer, asked: RelayAsked, upload?: UploadTerms): Received {
   const contentType = request.headers['content-type']
   const estimate = (bytes: number): number => (asked.deed.free ? 0 : estimateInput(bytes))
   const query = new URLSearchParams(asked.path.split('?')[1] ?? '')
@@ -58,8 +60,9 @@ export function readRelayed(request: IncomingMessage, body: Buffer, asked: Relay
     const stream = json.stream === true || json.stream_format === 'sse'
     return { body, json, scan, stream, relay: { ...relay, json: true }, inputEstimate: estimate(body.length) }
   }
-  if (/^multipart\/form-data\b/i.test(contentType)) {
-    const form = scanForm(body, contentType)
+  if (isForm(contentType)) {
+    const form = scanForm(body, contentType, upload !== undefined)
+    const rest = upload && restOf(request, body, form, { ...upload, early: [...DECIDING, ...upload.early] })
     const fields: Record<string, JsonValue> = formFields(body, form, DECIDING)
     const { text, file } = formSizes(form)
     return {
@@ -67,8 +70,10 @@ export function readRelayed(request: IncomingMessage, body: Buffer, asked: Relay
       json: fields,
       scan: NO_BODY.scan,
       stream: fields.stream === 'true',
-      relay: { ...relay, rewrite: (edits) => spliceForm(body, form, edits) },
-      inputEstimate: asked.deed.free ? 0 : estimate(text) + Math.ceil(file / FILE_BYTES_PER_TOKEN),
+      relay: { ...relay, rewrite: (edits) => spliceForm(body, form, edits), ...(rest ? { rest } : {}) },
+      inputEstimate: asked.deed.free
+        ? 0
+        : estimate(text) + Math.ceil((file + (rest?.bytes ?? 0)) / FILE_BYTES_PER_TOKEN),
     }
   }
   if (!asked.anywhere) {

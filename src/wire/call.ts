@@ -99,7 +99,7 @@ export class Call implements IncomingReply, Watched, Exchanging, AsyncIterableIt
     this.#deadlines = deadlines
     this.#stageAt = performance.now()
     this.#totalAt = this.#stageAt + call.timeouts.totalMs
-    this.#connection = lane.take()
+    this.#connection = call.rest ? lane.open() : lane.take()
   }
 
   /** Resolves with itself when the headers are there. */
@@ -130,6 +130,13 @@ export class Call implements IncomingReply, Watched, Exchanging, AsyncIterableIt
     this.#stageAt = performance.now()
     const { streamed, timeouts } = this.#call
     this.#limit(this.#stageAt + (streamed ? timeouts.headersStreamedMs : timeouts.headersUnstreamedMs))
+  }
+
+  onSent(last: boolean): void {
+    if (this.#over || this.#stage !== 'headers') return
+    const { timeouts } = this.#call
+    this.#stageAt = performance.now()
+    this.#limit(this.#stageAt + (last ? timeouts.headersUnstreamedMs : timeouts.idleMs))
   }
 
   onBegin(): void {
@@ -193,7 +200,9 @@ export class Call implements IncomingReply, Watched, Exchanging, AsyncIterableIt
   onBroken(error: Error): void {
     if (this.#over) return
     if (!this.#isStale(error)) {
-      this.#fail(transportFailure(error, this.#stage, this.#call.upstream, this.#host))
+      this.#fail(
+        error instanceof GatewayError ? error : transportFailure(error, this.#stage, this.#call.upstream, this.#host),
+      )
       return
     }
     this.#retried = true
@@ -338,8 +347,8 @@ export class Call implements IncomingReply, Watched, Exchanging, AsyncIterableIt
   }
 }
 
-function requestOf({ method, headers, body }: OutgoingCall, path: string, { host, forward }: Lane): Outgoing {
+function requestOf({ method, headers, body, rest }: OutgoingCall, path: string, { host, forward }: Lane): Outgoing {
   const flat: string[] = forward ? [...forward.headers] : []
   for (const name in headers) flat.push(name, headers[name] as string)
-  return outgoing(method, forward ? forward.prefix + path : path, host, flat, body)
+  return outgoing(method, forward ? forward.prefix + path : path, host, flat, body, rest)
 }

@@ -3,6 +3,7 @@
  * reply read by http1-reader. Every limit on time is the call's own (call.ts).
  */
 import type { Socket } from 'node:net'
+import type { BodyRest } from '../core/egress.ts'
 import type { Connector } from './connector.ts'
 import { HttpError, ReplyReader, type ReplySink } from './http1-reader.ts'
 
@@ -25,6 +26,7 @@ export interface Outgoing {
   readonly head: string
   readonly pieces: readonly Buffer[]
   readonly bodyBytes: number
+  readonly rest: BodyRest | undefined
 }
 
 /**
@@ -37,6 +39,7 @@ export function outgoing(
   host: string,
   headers: readonly string[],
   body: Buffer | readonly Buffer[] | undefined,
+  rest?: BodyRest,
 ): Outgoing {
   if (!PATH.test(path)) throw new HttpError('HTTP_REQUEST', 'its path has characters that no path may carry')
   let head = `${method} ${path} HTTP/1.1\r\n`
@@ -54,14 +57,19 @@ export function outgoing(
   let bodyBytes = 0
   for (const piece of pieces) bodyBytes += piece.length
   if (!hasHost) head += `host: ${host}\r\n`
-  if (bodyBytes > 0 || (method !== 'GET' && method !== 'HEAD')) head += `content-length: ${bodyBytes}\r\n`
-  return { method, head: `${head}connection: keep-alive\r\n\r\n`, pieces, bodyBytes }
+  if (rest && rest.bytes === undefined) head += 'transfer-encoding: chunked\r\n'
+  else if (bodyBytes > 0 || (method !== 'GET' && method !== 'HEAD')) {
+    head += `content-length: ${bodyBytes + (rest?.bytes ?? 0)}\r\n`
+  }
+  return { method, head: `${head}connection: keep-alive\r\n\r\n`, pieces, bodyBytes, rest }
 }
 
 /** Whoever sent the request that is on its way. */
 export interface Exchanging extends ReplySink {
   /** The connection stands, and the request is written now. */
   onSend(): void
+  /** A piece of a body that is still coming was taken; `last`: there is no more. */
+  onSent(last: boolean): void
   /** Nothing more comes. After `onEnd` it is not called. */
   onBroken(error: Error): void
 }
@@ -83,6 +91,8 @@ export class Connection implements ReplySink {
   #waiting: Outgoing | undefined
   #current: Exchanging | undefined
   #gone = false
+  /** A body is on its way whose end is not written yet. */
+  #unsent = false
 
   constructor(owner: ConnectionOwner, origin: URL, connector: Connector) {
     this.#owner = owner
@@ -147,7 +157,7 @@ export class Connection implements ReplySink {
     const idleMs =
       keepAliveMs === undefined ? KEEP_ALIVE_MS : Math.min(keepAliveMs, MOST_KEEP_ALIVE_MS) - KEEP_ALIVE_MARGIN_MS
     // A server that answered before it had the whole request reads the rest of it as another one.
-    if (!reusable || idleMs <= 0 || this.#socket?.writableLength !== 0) this.#close()
+    if (!reusable || idleMs <= 0 || this.#unsent || this.#socket?.writableLength !== 0) this.#close()
     else this.idleUntil = performance.now() + idleMs
     exchanging?.onEnd()
   }
@@ -189,11 +199,14 @@ export class Connection implements ReplySink {
     }
   }
 
-  #write({ method, head, pieces, bodyBytes }: Outgoing): void {
+  #write({ method, head, pieces, bodyBytes, rest }: Outgoing): void {
     const socket = this.#socket as Socket
     this.#reader.expect(method)
     this.#current?.onSend()
-    if (bodyBytes === 0) {
+    if (rest) {
+      socket.write(head, 'latin1')
+      void this.#pump(socket, pieces, rest)
+    } else if (bodyBytes === 0) {
       socket.write(head, 'latin1')
     } else if (head.length + bodyBytes <= JOIN_BELOW) {
       const whole = Buffer.allocUnsafe(head.length + bodyBytes)
@@ -205,6 +218,36 @@ export class Connection implements ReplySink {
       socket.write(head, 'latin1')
       for (const piece of pieces) socket.write(piece)
       socket.uncork()
+    }
+  }
+
+  /** Takes no more of the rest than the socket does. An answer that comes before its end ends this, too. */
+  async #pump(socket: Socket, pieces: readonly Buffer[], { bytes, chunks }: BodyRest): Promise<void> {
+    const exchanging = this.#current
+    this.#unsent = true
+    const write = (piece: Buffer): Promise<void> | undefined => {
+      if (piece.length === 0) return undefined
+      if (bytes !== undefined) return socket.write(piece) ? undefined : taken(socket)
+      socket.cork()
+      socket.write(`${piece.length.toString(16)}\r\n`, 'latin1')
+      socket.write(piece)
+      const flows = socket.write('\r\n', 'latin1')
+      socket.uncork()
+      return flows ? undefined : taken(socket)
+    }
+    try {
+      for (const piece of pieces) await write(piece)
+      for await (const piece of chunks) {
+        if (this.#current !== exchanging) return
+        await write(piece)
+        exchanging?.onSent(false)
+      }
+      if (this.#current !== exchanging) return
+      if (bytes === undefined) socket.write('0\r\n\r\n', 'latin1')
+      this.#unsent = false
+      exchanging?.onSent(true)
+    } catch (error) {
+      if (this.#current === exchanging) this.#break(error as Error)
     }
   }
 
@@ -224,3 +267,16 @@ export class Connection implements ReplySink {
     this.#owner.closed(this)
   }
 }
+
+/** Resolves when the socket has let go of what it holds, or is closed. */
+const taken = (socket: Socket): Promise<void> =>
+  new Promise((resolve) => {
+    const done = (): void => {
+      socket.off('drain', done)
+      socket.off('close', done)
+      resolve()
+    }
+    socket.on('drain', done)
+    socket.on('close', done)
+    if (socket.destroyed) done()
+  })

@@ -18,6 +18,8 @@ export interface Form {
   readonly parts: readonly FormPart[]
   /** `--` and what stands between the parts. */
   readonly delimiter: string
+  /** The body goes on behind what is here: this far it is known, and the last part may have no end yet. */
+  readonly openFrom?: number
 }
 
 const MOST_PARTS = 1_000
@@ -42,8 +44,8 @@ function parametersOf(field: string): ReadonlyMap<string, string> | undefined {
   }
 }
 
-/** Throws `invalid_request` for anything that readers might understand differently. */
-export function scanForm(body: Buffer, contentType: string): Form {
+/** Throws `invalid_request` for anything that readers might understand differently. `isOpen`: the rest is still to come. */
+export function scanForm(body: Buffer, contentType: string, isOpen = false): Form {
   const boundary = parametersOf(contentType)?.get('boundary')
   if (boundary === undefined || !/^[^"\\\r\n]{1,200}$/.test(boundary))
     throw badRequest('The content type multipart/form-data names no boundary, or none that is clear.')
@@ -54,18 +56,21 @@ export function scanForm(body: Buffer, contentType: string): Form {
   for (;;) {
     const after = at + delimiter.length
     if (body[after] === 0x2d && body[after + 1] === 0x2d) return { parts, delimiter }
+    if (isOpen && body.length < after + 2) return { parts, delimiter, openFrom: at }
     if (body[after] !== 0x0d || body[after + 1] !== 0x0a) throw unreadable('a boundary is not followed by a line end')
     if (parts.length === MOST_PARTS) throw unreadable(`it has more than ${MOST_PARTS} parts`)
     const headEnd = body.indexOf('\r\n\r\n', after)
+    if (isOpen && headEnd === -1 && body.length - after < MOST_HEAD) return { parts, delimiter, openFrom: at }
     if (headEnd === -1 || headEnd - after > MOST_HEAD) throw unreadable('a part has no end of its head')
     const next = body.indexOf(`\r\n${delimiter}`, headEnd + 2)
-    if (next === -1) throw unreadable('it ends too early')
-    parts.push({
-      ...named(body.toString('utf8', after + 2, headEnd)),
-      start: at,
-      contentStart: headEnd + 4,
-      contentEnd: Math.max(next, headEnd + 4),
-    })
+    if (next === -1 && !isOpen) throw unreadable('it ends too early')
+    const part = { ...named(body.toString('utf8', after + 2, headEnd)), start: at, contentStart: headEnd + 4 }
+    if (next === -1) {
+      if (!part.isFile) throw badRequest(`"${part.name}" is too long for a form of this size.`, part.name)
+      parts.push({ ...part, contentEnd: body.length })
+      return { parts, delimiter, openFrom: part.contentStart }
+    }
+    parts.push({ ...part, contentEnd: Math.max(next, headEnd + 4) })
     at = next + 2
   }
 }
@@ -112,7 +117,7 @@ export function formFields(body: Buffer, form: Form, single: readonly string[]):
 /** The body with these fields set, or gone where they are undefined. */
 export function spliceForm(
   body: Buffer,
-  { parts, delimiter }: Form,
+  { parts, delimiter, openFrom }: Form,
   edits: Readonly<Record<string, JsonValue | undefined>>,
 ): Buffer[] {
   const pieces: Buffer[] = []
@@ -125,11 +130,61 @@ export function spliceForm(
     }
   }
   for (const [i, part] of parts.entries()) {
-    const next = parts[i + 1]?.start ?? part.contentEnd + 2
+    const next = parts[i + 1]?.start ?? (part.contentStart === openFrom ? body.length : part.contentEnd + 2)
     if (part.isFile || !Object.hasOwn(edits, part.name)) pieces.push(body.subarray(part.start, next))
   }
-  pieces.push(Buffer.from(`${delimiter}--\r\n`))
+  if (openFrom === undefined) pieces.push(Buffer.from(`${delimiter}--\r\n`))
+  else if (parts.at(-1)?.contentStart !== openFrom) pieces.push(body.subarray(openFrom))
   return pieces
+}
+
+type LatePart = Pick<FormPart, 'name' | 'isFile'>
+
+/** Looks at the parts of a form's rest as it passes. `judge` throws for what may not come so late. */
+export class FormRest {
+  readonly #needle: Buffer
+  readonly #judge: (part: LatePart) => void
+  #held: Buffer
+  #over = false
+
+  constructor(body: Buffer, { delimiter, openFrom = 0 }: Form, judge: (part: LatePart) => void) {
+    this.#needle = Buffer.from(`\r\n${delimiter}`)
+    this.#judge = judge
+    // A boundary whose head has not all come stands behind a line end, as in the middle of the form.
+    this.#held = Buffer.concat([Buffer.from('\r\n'), body.subarray(openFrom)])
+    this.look(Buffer.alloc(0))
+  }
+
+  look(chunk: Buffer): void {
+    if (this.#over) return
+    const needle = this.#needle
+    const bytes = Buffer.concat([this.#held, chunk])
+    let from = 0
+    for (;;) {
+      const at = bytes.indexOf(needle, from)
+      if (at === -1) {
+        this.#held = bytes.subarray(Math.max(from, bytes.length - needle.length + 1))
+        return
+      }
+      const after = at + needle.length
+      if (bytes[after] === 0x2d && bytes[after + 1] === 0x2d) {
+        this.#over = true
+        this.#held = bytes.subarray(0, 0)
+        return
+      }
+      const headEnd = bytes.indexOf('\r\n\r\n', after)
+      if (headEnd === -1) {
+        if (bytes.length - after > MOST_HEAD) throw unreadable('a part has no end of its head')
+        this.#held = bytes.subarray(at)
+        return
+      }
+      if (bytes[after] !== 0x0d || bytes[after + 1] !== 0x0a) {
+        throw unreadable('a boundary is not followed by a line end')
+      }
+      this.#judge(named(bytes.toString('utf8', after + 2, headEnd)))
+      from = headEnd + 2
+    }
+  }
 }
 
 /** Bytes of texts, and bytes of files. */

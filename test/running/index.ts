@@ -54,6 +54,7 @@ export interface RunningOptions {
   /** Upstreams of the scripted provider to configure: id → provider id. */
   readonly upstreams?: Readonly<Record<string, string>>
   readonly bodyLimitBytes?: number
+  readonly uploadLimitBytes?: number
   readonly batchesMs?: number
   readonly trustedProxies?: readonly string[]
   readonly stallMs?: number
@@ -91,6 +92,7 @@ export async function runGateway(t: Pick<TestContext, 'after'>, options: Running
       ...(options.trustedProxies ? { trustedProxies: options.trustedProxies } : {}),
       ...(options.batchesMs ? { batchesMs: options.batchesMs } : {}),
       ...(options.bodyLimitBytes ? { bodyLimitBytes: options.bodyLimitBytes } : {}),
+      ...(options.uploadLimitBytes ? { uploadLimitBytes: options.uploadLimitBytes } : {}),
     })
   let served = await start()
   t.after(async () => {

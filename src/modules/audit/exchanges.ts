@@ -111,7 +111,11 @@ export function withCommitments(draft: Draft, x: Exchange, most: number): { draf
   const reply = Buffer.concat(x.replyBody).subarray(0, most).toString('utf8')
   const facts: Record<string, JsonValue> = {
     ...draft.facts,
-    request: { bytes: asked.length, whole: asked.length <= most, commitment: commitment(salt, 'request', request) },
+    request: {
+      bytes: asked.length,
+      whole: asked.length <= most && !x.relay?.rest,
+      commitment: commitment(salt, 'request', request),
+    },
     reply: { commitment: commitment(salt, 'reply', reply) },
   }
   return { draft: { ...draft, facts }, salt }

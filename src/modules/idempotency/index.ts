@@ -78,7 +78,8 @@ export default defineModule({
     },
   },
   start: (host, chosen) => ({
-    wantsCall: (x) => x.headers['idempotency-key'] !== undefined,
+    // Of a body that passes as it comes nobody can say whether it is the same one again.
+    wantsCall: (x) => x.headers['idempotency-key'] !== undefined && !x.relay?.rest,
     call: (x, next) => answer(host, chosen, x, next),
   }),
 })
