@@ -46,7 +46,7 @@ const config = {
   // Made by the V8 that runs the build: another platform's V8 would only reject it.
   useCodeCache: isNative,
   // A young generation of this size outlives an exchange, so that its garbage is not promoted.
-  execArgv: ['--max-semi-space-size=32', '--disable-warning=ExperimentalWarning'],
+  execArgv: ['--max-semi-space-size=32', '--expose-gc', '--disable-warning=ExperimentalWarning'],
   assets,
 }
 writeFileSync('dist/executable/sea.json', `${JSON.stringify(config, undefined, 2)}\n`)
