@@ -85,6 +85,10 @@ interface Delivery extends DeliveryPortsHolder {
   readonly relay: boolean
   /** Where an answer that breaks off may go on. */
   readonly resume?: Resume
+  /** How a stream that is being written ends in failure; absent: as one of which nothing is known. */
+  fail?: (error: GatewayError) => string
+  /** Set when a stage has stopped the reply: nothing more is read. */
+  refused?: Refusal
 }
 interface DeliveryPortsHolder {
   readonly ports: DeliveryPorts
@@ -97,13 +101,21 @@ const context = ({ x, reply }: Delivery): ReplyContext => ({
   asked: x.json,
 })
 
-/** Events through the stages, deepest first; `undefined` says the reply is over. */
+/**
+ * Events through the stages, deepest first; `over` says that the reply is. What has passed before a stage refuses goes
+ * on through those further out, and the refusal is `job.refused`.
+ */
 function climb(job: Delivery, events: readonly ReplyEvent[], over: boolean): readonly ReplyEvent[] {
   let flow = events
   for (const step of job.stages) {
     const out: ReplyEvent[] = []
-    for (const event of flow) out.push(...passed(job, step, event))
-    if (over) out.push(...passed(job, step, undefined))
+    try {
+      for (const event of flow) out.push(...passed(job, step, event))
+      if (over) out.push(...passed(job, step, undefined))
+    } catch (error) {
+      if (!(error instanceof Refusal)) throw error
+      job.refused ??= error
+    }
     flow = out
   }
   return flow
@@ -182,8 +194,7 @@ async function body(job: Delivery): Promise<BodyAnswer> {
       if (job.stages.length > 0) climb(job, await eventsOf(job), true)
     } else {
       const passed = climb(job, await eventsOf(job), true)
-      const { refused, more } = await lastWord(job)
-      if (refused) throw refused
+      const more = await lastWord(job)
       const events = more.length === 0 ? passed : [...passed.filter(isContentful), ...more, ...passed.filter(isEnd)]
       bytes = Buffer.from(JSON.stringify(job.client.writeBody(events, context(job))))
     }
@@ -262,8 +273,7 @@ async function readText(job: Delivery, bytes: AsyncIterable<Buffer>): Promise<Bo
       ],
       true,
     )
-    const { refused, more } = await lastWord(job)
-    if (refused) throw refused
+    const more = await lastWord(job)
     const said = [...events, ...more].map((event) => (event.type === 'text-delta' ? event.text : '')).join('')
     return bodyAnswer(reply, Buffer.from(said), await books.finish('done', reply.status))
   } catch (error) {
@@ -302,13 +312,17 @@ const isContent = (frame: Frame): boolean => (frame.marks & MARK.content) !== 0
 const FINAL = new Set<ReplyEvent['type']>(['finish', 'usage-report', 'reply-end'])
 
 async function* translated(job: Delivery): AsyncGenerator<Portion> {
-  const { reply, ports } = job
   const writer = job.client.streamWriter(context(job))
+  job.fail = (error) => writer.fail(error)
+  let choices = 1
+  const finished = new Set<number>()
   const write = (events: readonly ReplyEvent[]): Portion => {
     let now = ''
     let held = ''
     let releases = false
     for (const event of events) {
+      if ('choice' in event && event.choice !== undefined && event.choice >= choices) choices = event.choice + 1
+      if (event.type === 'finish') finished.add(event.choice ?? 0)
       const text = writer.write(event)
       if (FINAL.has(event.type)) held += text
       else if (text) {
@@ -319,95 +333,80 @@ async function* translated(job: Delivery): AsyncGenerator<Portion> {
     }
     return { now: now ? [Buffer.from(now)] : [], held: held ? [Buffer.from(held)] : [], releases }
   }
-  const upstream = ports.dialects.get(reply.dialect)?.upstream
-  // Where a stage has a last word, the end of the reply waits for it.
-  const waits = job.stages.some(({ hook, stage }) => (stage.last || 'over' in stage) && !hook.observe)
-  const ends: ReplyEvent[] = []
-  const pass = (events: readonly ReplyEvent[]): Portion => {
-    if (!waits) return write(events)
-    ends.push(...events.filter(isEnd))
-    return write(events.filter((event) => !isEnd(event)))
-  }
-  async function* ending(): AsyncGenerator<Portion> {
-    const cut = cutOff(job)
-    const { refused, more } = cut ? { refused: cut, more: [] } : await lastWord(job)
-    if (!refused) {
-      if (more.length > 0) yield write(more)
-      if (waits) yield write(ends)
-      return
-    }
-    const finishes = ends.flatMap((event) => (event.type === 'finish' ? [filtered(event)] : []))
-    const { now, held } = write(finishes)
+  try {
+    for await (const events of passing(job)) yield write(events)
+  } catch (error) {
+    if (!(error instanceof Refusal)) throw error
+    // A stage has stopped the reply: every choice gets the finish that says so, and the error comes after it.
+    const { now, held } = write(
+      Array.from({ length: choices }, (_, choice) => choice)
+        .filter((choice) => !finished.has(choice))
+        .map((choice) => ({ type: 'finish', reason: 'content-filter', ...(choice === 0 ? {} : { choice }) })),
+    )
     yield { now: [...now, ...held], held: [], releases: true }
-    throw refused
+    throw error
   }
+}
+
+/** The reply's events as they leave the stages. Where a stage has a last word, the end waits for it. */
+async function* passing(job: Delivery): AsyncGenerator<readonly ReplyEvent[]> {
+  const { reply, ports } = job
+  const upstream = ports.dialects.get(reply.dialect)?.upstream
+  const waits = job.stages.some(({ hook, stage }) => stage.last && !hook.observe)
+  const ends: ReplyEvent[] = []
+  const withoutEnd = (events: readonly ReplyEvent[]): readonly ReplyEvent[] => {
+    if (!waits) return events
+    ends.push(...events.filter(isEnd))
+    return events.filter(isContentful)
+  }
+  const step = (events: readonly ReplyEvent[], over: boolean) => withoutEnd(climb(job, events, over))
   if (reply.body || !upstream || !reply.batches) {
-    yield pass(climb(job, await eventsOf(job), true))
-    yield* ending()
-    return
-  }
-  if (job.resume) {
+    yield step(await eventsOf(job), true)
+  } else if (job.resume) {
     const read = (leg: Reply) => streamEvents({ ...job, reply: leg })
     for await (const events of legs(reply, read, job.resume)) {
-      yield pass(climb(job, events, false))
-      if (!cutOff(job)) continue
-      yield* ending()
-      return
+      yield step(events, false)
+      if (job.refused) throw job.refused
     }
-    yield pass(climb(job, [], true))
-    yield* ending()
-    return
-  }
-  const reader = upstream.streamReader(written(job))
-  const listen = listenerOf(job)
-  for await (const frames of reply.batches) {
-    const events = eventsIn(frames, reader, ports.wire)
-    if (listen) for (const event of events) listen(event)
-    yield pass(climb(job, events, false))
-    if (cutOff(job)) {
-      yield* ending()
-      return
+    yield step([], true)
+  } else {
+    const reader = upstream.streamReader(written(job))
+    const listen = listenerOf(job)
+    for await (const frames of reply.batches) {
+      const events = eventsIn(frames, reader, ports.wire)
+      if (listen) for (const event of events) listen(event)
+      yield step(events, false)
+      if (job.refused) throw job.refused
     }
+    yield step(reader.end(), true)
   }
-  yield pass(climb(job, reader.end(), true))
-  yield* ending()
+  const more = await lastWord(job)
+  if (more.length > 0) yield more
+  if (ends.length > 0) yield ends
 }
 const isEnd = (event: ReplyEvent): boolean => FINAL.has(event.type)
 const isContentful = (event: ReplyEvent): boolean => !FINAL.has(event.type)
-
-/** The finish of a reply that a stage stopped. */
-const filtered = (event: Extract<ReplyEvent, { type: 'finish' }>): ReplyEvent => ({
-  type: 'finish',
-  reason: 'content-filter',
-  ...(event.choice === undefined ? {} : { choice: event.choice }),
-})
-
-const cutOff = (job: Delivery): GatewayError | undefined =>
-  job.stages.find(({ hook, stage }) => stage.over && !hook.observe)?.stage.over
 
 /**
  * What the stages say of the reply as a whole: a refusal, or what goes out before the end, through the stages that stand
  * further out. Nobody waits for those that only observe.
  */
-async function lastWord(job: Delivery): Promise<{ refused?: Refusal; more: readonly ReplyEvent[] }> {
+async function lastWord(job: Delivery): Promise<readonly ReplyEvent[]> {
   const { x, stages } = job
   let more: readonly ReplyEvent[] = []
+  if (job.refused) throw job.refused
   for (const [i, { hook, stage, broken }] of stages.entries()) {
     if (!stage.last || broken) continue
-    try {
-      const said = guarded<readonly ReplyEvent[] | undefined>(hook, x, undefined, () => stage.last?.())
-      if (hook.observe) continue
-      const own = await said
-      if (own && own.length > 0) {
-        const outer = { ...job, stages: stages.slice(i + 1) }
-        more = [...more, ...climb(outer, own, false), ...climb(outer, [], true)]
-      }
-    } catch (error) {
-      if (error instanceof Refusal) return { refused: error, more }
-      throw error
+    const said = guarded<readonly ReplyEvent[] | undefined>(hook, x, undefined, () => stage.last?.())
+    if (hook.observe) continue
+    const own = await said
+    if (own && own.length > 0) {
+      const outer = { ...job, stages: stages.slice(i + 1) }
+      more = [...more, ...climb(outer, own, false), ...climb(outer, [], true)]
+      if (outer.refused) throw outer.refused
     }
   }
-  return { more }
+  return more
 }
 
 function eventsIn(frames: readonly Frame[], reader: StreamReader, wire: Wire): ReplyEvent[] {
@@ -501,7 +500,7 @@ async function* told(job: Delivery, portions: AsyncGenerator<Portion>): AsyncGen
     over = true
     await ended
     if (reply.bytes) throw known
-    if (outcome !== 'client_cancel') yield [Buffer.from(client.failStream(known, x.id))]
+    if (outcome !== 'client_cancel') yield [Buffer.from(job.fail?.(known) ?? client.failStream(known, x.id))]
   } finally {
     if (!over) {
       if (hides) keepsHidden(job)

@@ -79,11 +79,10 @@ export interface Narrowed {
 
 /** A place in the reply's way out. May hold back, change, split or drop events. */
 export interface Stage {
+  /** Throws a refusal to stop the reply: a body is refused, a stream gets the finish of a filter and ends in the error. */
   push(event: ReplyEvent): readonly ReplyEvent[]
   /** The reply is over: what is still held back. */
   end?(): readonly ReplyEvent[]
-  /** Set when this stage has cut the reply off, after it returned the reply's finish: nothing more is read. */
-  readonly over?: GatewayError | undefined
   /**
    * All of the reply has passed, and its end is still here: a refusal keeps it. For what needs the whole, or time. What it
    * returns goes out before the end.

@@ -1,6 +1,6 @@
 /** Anthropic's error shape, both ways: `{type: "error", error: {type, message}, request_id}`, alone or in a stream. */
 import type { UpstreamComplaint } from '../../core/dialect.ts'
-import { failure, type GatewayError } from '../../core/errors.ts'
+import { failure, type GatewayError, Refusal } from '../../core/errors.ts'
 import type { JsonObject, JsonValue } from '../../core/request.ts'
 import { formatSse } from '../../wire/sse.ts'
 import { isObject, objectOf, stringOf } from './vocabulary.ts'
@@ -65,9 +65,16 @@ export function bornInside(body: JsonValue): GatewayError | undefined {
   )
 }
 
-/** Told so, the official SDK goes on without a thread and sends the whole conversation. */
-const aboutThread = ({ details }: GatewayError): JsonObject =>
-  details.param === 'thread' ? { details: { error_code: 'thread_unsupported_request', unsupported: ['thread'] } } : {}
+/**
+ * The types are few, so a module's refusal says its code where this API says more of an error. Told of the thread, the
+ * official SDK goes on without one and sends the whole conversation.
+ */
+function detailsOf(error: GatewayError): JsonObject {
+  if (error.details.param === 'thread') {
+    return { details: { error_code: 'thread_unsupported_request', unsupported: ['thread'] } }
+  }
+  return error instanceof Refusal ? { details: { error_code: error.code } } : {}
+}
 
 export const writeError = (error: GatewayError, requestId: string): JsonObject => ({
   type: 'error',
@@ -75,7 +82,7 @@ export const writeError = (error: GatewayError, requestId: string): JsonObject =
     type: typeOf(error.kind.status),
     message: error.message,
     ...error.details.facts,
-    ...aboutThread(error),
+    ...detailsOf(error),
   },
   request_id: requestId,
 })

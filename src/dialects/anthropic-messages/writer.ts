@@ -76,9 +76,12 @@ class MessageWriter implements StreamWriter {
     return out + this.#place(event)
   }
 
+  /** What a filter stopped says so first. */
   fail(error: GatewayError): string {
+    const isStopped = !this.#ended && this.#ending.finish?.reason === 'content-filter'
+    const out = isStopped ? this.#reason() : ''
     this.#ended = true
-    return failStream(error, this.#context.id)
+    return out + failStream(error, this.#context.id)
   }
 
   #messageStart(event: EventOf<'reply-start'>): string {
@@ -199,15 +202,21 @@ class MessageWriter implements StreamWriter {
   }
 
   #end(): string {
+    const out = this.#reason()
+    this.#ended = true
+    return out + said('message_stop', {})
+  }
+
+  #reason(): string {
     let out = ''
     while (this.#open) out += this.#finished(this.#open.part)
-    this.#ended = true
     const { context_management, ...rest } = this.#ending.rest
     const { finish, stopReason } = this.#ending
     const delta = { stop_reason: stopReason, stop_sequence: finish?.stopSequence ?? null, ...rest }
     const usage = this.#ending.usageObject(this.#context.asked)
-    out += said('message_delta', { delta, usage, ...(context_management === undefined ? {} : { context_management }) })
-    return out + said('message_stop', {})
+    return (
+      out + said('message_delta', { delta, usage, ...(context_management === undefined ? {} : { context_management }) })
+    )
   }
 }
 

@@ -187,15 +187,23 @@ function merged(a: JsonObject, b: JsonObject): JsonObject {
 export function streamWriter(context: ReplyContext): StreamWriter {
   const reply = new Reply(context)
   const send = (response: JsonObject) => formatSse(JSON.stringify(response))
+  let isOver = false
+  const end = (): string => {
+    isOver = true
+    const last = reply.ended().map(([index, finish]) => reply.candidate(index, [{ text: '' }], finish))
+    return send(reply.response(last, true))
+  }
   return {
     write(event) {
       const written = reply.take(event)
       if (written) return send(reply.response([reply.candidate(written.choice, [written.part])], false))
-      if (event.type !== 'reply-end') return ''
-      const last = reply.ended().map(([index, finish]) => reply.candidate(index, [{ text: '' }], finish))
-      return send(reply.response(last, true))
+      return event.type === 'reply-end' ? end() : ''
     },
-    fail: (error) => failStream(error, context.id),
+    /** What a filter stopped says so first. */
+    fail(error) {
+      const isStopped = !isOver && [...reply.finishes.values()].some(({ reason }) => reason === 'content-filter')
+      return (isStopped ? end() : '') + failStream(error, context.id)
+    },
   }
 }
 

@@ -2,7 +2,6 @@
  * The rules over a reply. Places are looked for in a window that moves with the text; what needs the whole or asks somebody
  * else has its word when all of it has passed and the end is still here. A body is refused; a stream is cut off.
  */
-import { type GatewayError, Refusal } from '../../core/errors.ts'
 import type { Exchange } from '../../core/exchange.ts'
 import type { Host, Stage } from '../../core/module.ts'
 import type { ReplyEvent } from '../../core/reply.ts'
@@ -50,7 +49,6 @@ export class GuardStage implements Stage {
   readonly #background: Background
   readonly #holdBack: number
   readonly #channels = new Map<string, Channel>()
-  readonly #open = new Map<string, ReplyEvent>()
   /** Rules that have fired already: what only notes is noted once. */
   readonly #noted = new Set<string>()
   readonly #keepsAll: boolean
@@ -58,7 +56,6 @@ export class GuardStage implements Stage {
   readonly #redacts: boolean
   /** The texts wait here where they may have to be replaced. */
   readonly #waiting: ReplyEvent[] | undefined
-  over: GatewayError | undefined
 
   constructor(host: Host, x: Exchange, rules: readonly Compiled[], holdBack: number, background: Background) {
     this.#host = host
@@ -76,18 +73,10 @@ export class GuardStage implements Stage {
   }
 
   push(event: ReplyEvent): readonly ReplyEvent[] {
-    if (this.over) return []
-    try {
-      const out = this.#passed(event)
-      if (!this.#waiting) return out
-      this.#waiting.push(...out.filter(isText))
-      return out.filter((each) => !isText(each))
-    } catch (error) {
-      if (!(error instanceof Refusal) || !this.#x.stream || this.#host.mode === 'observe') throw error
-      this.over = error
-      const ends = [...this.#open.values()].filter((end) => !this.#waiting || !isText(end))
-      return [...ends, { type: 'finish', reason: 'content-filter' }]
-    }
+    const out = this.#passed(event)
+    if (!this.#waiting) return out
+    this.#waiting.push(...out.filter(isText))
+    return out.filter((each) => !isText(each))
   }
 
   end(): readonly ReplyEvent[] {
@@ -183,20 +172,10 @@ export class GuardStage implements Stage {
       case 'refusal-delta':
       case 'tool-call-delta':
         return this.#delta(event)
-      case 'text-start':
-      case 'reasoning-start':
-      case 'tool-call-start': {
-        const { part, choice } = event
-        const end = { type: event.type.replace('-start', '-end'), part, ...(choice === undefined ? {} : { choice }) }
-        this.#open.set(placeOf(event), end as ReplyEvent)
-        return [event]
-      }
       case 'text-end':
       case 'reasoning-end':
-      case 'tool-call-end': {
-        this.#open.delete(placeOf(event))
+      case 'tool-call-end':
         return [...this.#flush(placeOf(event)), event]
-      }
       case 'finish':
       case 'reply-end':
         return [...[...this.#channels.keys()].flatMap((place) => this.#flush(place)), event]
