@@ -246,6 +246,30 @@ function placeOf(name: string): Place {
   return 'other'
 }
 
+/** Says an answer's text once more, token by token. */
+const TOKENS = new Set(['logprobs', 'logprobsresult'])
+
+/**
+ * Every string of what stands beside an answer's text or is a part of it that only its vendor understands. Who hides text,
+ * or lets it wait, leaves out the `tokens` that would say it.
+ */
+export function mapStrings<V extends JsonValue>(
+  value: V,
+  tokens: 'keep' | 'drop',
+  change: (text: string) => string,
+): V {
+  const of = (inner: JsonValue): JsonValue => {
+    if (typeof inner === 'string') return change(inner)
+    if (Array.isArray(inner)) return each(inner as readonly JsonValue[], of)
+    if (inner === null || typeof inner !== 'object') return inner
+    return mapFields(inner as JsonObject, (field, name) => {
+      if (tokens === 'drop' && TOKENS.has(bare(name))) return null
+      return BYTES.has(bare(name)) && looksLikeBytes(field) ? field : of(field)
+    })
+  }
+  return of(value) as V
+}
+
 function mapFields(object: JsonObject, f: (value: JsonValue, name: string) => JsonValue): JsonObject {
   let out: Record<string, JsonValue | undefined> | undefined
   for (const [name, value] of Object.entries(object)) {

@@ -6,7 +6,7 @@ import assert from 'node:assert/strict'
 import http from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { type TestContext, test } from 'node:test'
-import { type Answer, type Running, runGateway } from '../running/index.ts'
+import { type Answer, type Running, runGateway, streamedText } from '../running/index.ts'
 import { assertStream, toldIn } from '../streams/index.ts'
 
 const UPSTREAMS = { openai: 'openai', anthropic: 'anthropic', gemini: 'gemini', cohere: 'cohere' }
@@ -157,3 +157,115 @@ for (const client of CLIENTS) {
     }
   })
 }
+
+for (const client of CLIENTS) {
+  test(`A84: ${client.dialect}: what is denied is found in a call's arguments and in thoughts, too`, async (t) => {
+    const gateway = await setUp(t)
+    const rules = [{ id: 'it', type: 'regex', on: 'reply', patterns: ['EMP-\\d{6}'] }]
+    await gateway.admin('PUT', 'modules/guardrails', { mode: 'enforce', settings: { rules, holdBack: 32 } })
+    for (const model of MODELS) {
+      const asked = [
+        await client.ask(gateway, model, 'call:send{"a":"calm words, and then \\u0045MP-123456 and more"}', true),
+        ...(model.startsWith('cohere')
+          ? []
+          : [await client.ask(gateway, `${model}+reasoning=It%20is%20EMP-123456.`, CALM)]),
+      ]
+      for (const [i, answer] of asked.entries()) {
+        // Where thoughts are hidden from the client, they are hidden from the rules.
+        if (i === 1 && !answer.text.includes('guardrail') && !/EMP/.test(answer.text)) continue
+        assertStream(client.dialect, answer.text)
+        assert.match(answer.text, client.stopped, `${i} ${model}: ${answer.text}`)
+        assert.doesNotMatch(answer.text, /EMP-1/, `${i} ${model}: ${answer.text}`)
+      }
+    }
+  })
+}
+
+const WORDS = [{ id: 'it', type: 'words', on: 'reply', words: ['forbidden word'] }]
+const guard = (gateway: Running, rules: readonly object[] = WORDS, mode = 'enforce') =>
+  gateway.admin('PUT', 'modules/guardrails', { mode, settings: { rules, holdBack: 64 } })
+const MODEL = 'openai/gpt-4o-mini'
+const isStopped = (answer: Answer): boolean => answer.text.includes('guardrail_blocked')
+
+test('A84: every choice of a stopped stream gets its finish, and none goes on', async (t) => {
+  const gateway = await runGateway(t)
+  await guard(gateway, [{ id: 'it', type: 'regex', on: 'reply', patterns: ['\\(2\\)'] }])
+  const answer = await gateway.chat(MODEL, CALM, { stream: true, n: 3 })
+  assertStream('openai-chat', answer.text)
+  const reasons = [...answer.text.matchAll(/"index":(\d).*?"finish_reason":"(\w+)"/g)].map(
+    ([, at, why]) => `${at} ${why}`,
+  )
+  assert.equal(new Set(reasons.map((each) => each[0])).size, 3, reasons.join())
+  assert.ok(reasons.includes('1 content_filter'), reasons.join())
+  assert.doesNotMatch(answer.text, /\(2\)/)
+})
+
+test("A84: a kept reply is judged by today's rules, and one that was refused is not kept", async (t) => {
+  const gateway = await runGateway(t)
+  const calls = (): number => gateway.upstream.ledger.rows.length
+  await gateway.admin('PUT', 'modules/cache', { mode: 'enforce' })
+  for (const rules of [WORDS, [{ id: 'it', type: 'length', on: 'reply', maxCharacters: 10 }]]) {
+    for (const stream of [false, true]) {
+      const ask = () => gateway.chat(MODEL, `a forbidden word, ${rules[0]?.type} ${stream}`, { stream })
+      await guard(gateway, rules)
+      const before = calls()
+      assert.ok(isStopped(await ask()) && isStopped(await ask()))
+      assert.equal(calls(), before + 2, 'what was refused is asked anew')
+      await guard(gateway, rules, 'off')
+      assert.ok(!isStopped(await ask()) && !isStopped(await ask()))
+      assert.equal(calls(), before + 3, 'what passed is kept')
+      await guard(gateway, rules)
+      assert.ok(isStopped(await ask()))
+      assert.equal(calls(), before + 3)
+    }
+  }
+})
+
+test("A84: what is sent again under its Idempotency-Key is judged by today's rules, and not paid twice", async (t) => {
+  const gateway = await runGateway(t)
+  for (const stream of [false, true]) {
+    const key = { 'idempotency-key': `key-${stream}` }
+    const ask = () => gateway.chat(MODEL, 'a forbidden word', { stream }, key)
+    await guard(gateway, WORDS, 'off')
+    const before = gateway.upstream.ledger.rows.length
+    assert.ok(!isStopped(await ask()))
+    await guard(gateway)
+    assert.ok(isStopped(await ask()))
+    assert.equal(gateway.upstream.ledger.rows.length, before + 1)
+  }
+})
+
+test('A84: what two upstreams say one after the other is one text to a rule', async (t) => {
+  const gateway = await runGateway(t, { upstreams: { one: 'openai', two: 'openai', three: 'anthropic' } })
+  const broken = { upstream: 'one', model: 'gpt-4o-mini+text=Now%20comes%20one%20forbidden+chunks=4+truncate=5' }
+  await guard(gateway)
+  for (const [upstream, model] of [
+    ['two', 'gpt-4o-mini'],
+    ['three', 'claude-sonnet-4-5'],
+  ]) {
+    const next = { upstream, model: `${model}+text=%20word,%20and%20more`, continues: true }
+    await gateway.admin('PUT', 'routes/r', { targets: [broken, next], continuations: 1 })
+    const answer = await gateway.chat('r', 'Tell me.', { stream: true })
+    assert.ok(isStopped(answer), answer.text)
+    assertStream('openai-chat', answer.text)
+    const said = streamedText({ ...answer, data: answer.data.filter((data) => !data.includes('"error"')) })
+    assert.doesNotMatch(said, /forbidden|more/)
+  }
+})
+
+test('A84: module pii stops a stream in the same way', async (t) => {
+  const gateway = await setUp(t)
+  await gateway.admin('PUT', 'modules/pii', {
+    mode: 'enforce',
+    settings: { requests: false, replies: true, entities: { EMAIL: 'block' } },
+  })
+  for (const client of CLIENTS) {
+    for (const model of MODELS) {
+      const answer = await client.ask(gateway, model, `${CALM}jane@canary.example.com ${LATE.repeat(10)}`)
+      assertStream(client.dialect, answer.text)
+      assert.match(answer.text, client.stopped, `${model}: ${answer.text}`)
+      assert.match(answer.text, /pii_blocked/i)
+      assert.doesNotMatch(answer.text, /canary|anybody/)
+    }
+  }
+})

@@ -18,6 +18,8 @@ export function anthropicProblems(told: readonly Told[]): string[] {
   let blocks = 0
   let calls = 0
   let reason: string | undefined
+  /** What a stream that fails may leave unfinished. */
+  const broken: string[] = []
   for (const { event, json } of told) {
     if (!json) {
       problems.push('an event that is no JSON')
@@ -56,8 +58,7 @@ export function anthropicProblems(told: readonly Told[]): string[] {
       }
       case 'content_block_stop':
         if (open?.index !== json.index) problems.push(`block ${json.index} closes and is not open`)
-        if (open?.type === 'tool_use' && !isObject(open.json))
-          problems.push(`arguments that are no object: ${open.json}`)
+        if (open?.type === 'tool_use' && !isObject(open.json)) broken.push(`arguments that are no object: ${open.json}`)
         open = undefined
         break
       case 'message_delta':
@@ -81,6 +82,7 @@ export function anthropicProblems(told: readonly Told[]): string[] {
     }
   }
   if (state !== 'stopped' && state !== 'failed') problems.push(`the stream ends in state ${state}`)
+  if (state !== 'failed') problems.push(...broken)
   if (reason === 'tool_use' && calls === 0) problems.push('tool_use without a call')
   if ((reason === 'end_turn' || reason === 'stop_sequence') && calls > 0) problems.push(`${reason} after a call`)
   return problems

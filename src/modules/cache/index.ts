@@ -1,6 +1,7 @@
 /**
  * Exact cache: the same request of the same owner is answered from what an upstream said before, streamed or not, at no
- * cost; identical requests at the same moment share one call (flight.ts). Never keeps an error or a truncated reply.
+ * cost; identical requests at the same moment share one call (flight.ts). Never keeps an error, a truncated reply, or one
+ * that a module refused.
  * The key is the whole body (A78), not a hand-picked list of fields.
  */
 import { hash } from 'node:crypto'
@@ -34,8 +35,20 @@ export default defineModule({
   fault: 'open',
   patienceMs: 3_600_000,
   settings,
-  start: (host, chosen) => ({ call: (x, next) => answer(host, chosen, x, next) }),
+  start(host, chosen) {
+    const ready: Ready = new WeakMap()
+    return {
+      call: (x, next) => answer(host, chosen, ready, x, next),
+      settle(x) {
+        const keep = ready.get(x)
+        if (keep && x.ended?.outcome !== 'refused') keep()
+      },
+    }
+  },
 })
+
+/** Answers that are whole, and are kept unless a module refuses them on their way to the client. */
+type Ready = WeakMap<Exchange, () => void>
 
 /** Client headers that change what a vendor answers. */
 const TELLING_HEADERS = ['openai-beta', 'anthropic-beta', 'anthropic-version'] as const
@@ -74,6 +87,7 @@ const keyOf = (body: string, target: Target): string =>
 async function answer(
   host: Host,
   chosen: Settings,
+  ready: Ready,
   x: Exchange,
   next: (signal?: AbortSignal) => Promise<Reply>,
 ): Promise<Reply> {
@@ -109,7 +123,11 @@ async function answer(
     if (!bytes || reply.bytes || !isWhole(reply)) return
     const whole = Buffer.concat(bytes)
     const meta: JsonObject = { dialect: reply.dialect, streamed, headers: withoutMoment(reply.headers) }
-    cache.set(keyOf(body, reply.target), { meta, body: whole, storedAt: host.now() }, chosen.ttlSeconds * 1_000)
+    const keep = () =>
+      cache.set(keyOf(body, reply.target), { meta, body: whole, storedAt: host.now() }, chosen.ttlSeconds * 1_000)
+    if (!x.ended) ready.set(x, keep)
+    // Whoever called has left, and others wait for the same answer.
+    else if (x.ended.outcome !== 'refused') keep()
   }
   x.cache = 'miss'
   if (!chosen.singleFlight || !wishes.lookUp) return keeping(await next(), store, chosen.maxReplyBytes)

@@ -5,11 +5,15 @@
 import type { Exchange } from '../../core/exchange.ts'
 import type { Host, Stage } from '../../core/module.ts'
 import type { ReplyEvent } from '../../core/reply.ts'
+import type { JsonObject, Rest } from '../../core/request.ts'
+import { mapStrings } from '../../core/texts.ts'
 import type { Background } from './background.ts'
 import { type Compiled, evidence, fired, wholeAction } from './compiled.ts'
+import { inString, type Read, readEscapes } from './escapes.ts'
 import { STEP, VIEW } from './looks.ts'
 import { ask, isRemote } from './remote/index.ts'
 import { anotherAnswer, repairs } from './repair.ts'
+import type { Rule } from './settings.ts'
 import { REDACTED, redacted, type Span } from './spans.ts'
 
 /** Of what has left, so much is looked at together with what comes. */
@@ -21,6 +25,9 @@ type Delta = Extract<
 >
 
 interface Channel {
+  /** Arguments of a call, and whether what has left of them ends in a string. */
+  readonly json: boolean
+  inString: boolean
   last: Delta
   left: string
   held: string
@@ -41,6 +48,8 @@ const withText = (event: Delta, text: string): ReplyEvent => {
 const isText = (event: ReplyEvent): boolean =>
   event.type === 'text-start' || event.type === 'text-delta' || event.type === 'text-end'
 
+const written = ({ start, end }: Span, read: Read): Span => ({ start: read.written(start), end: read.written(end) })
+
 export class GuardStage implements Stage {
   readonly #host: Host
   readonly #x: Exchange
@@ -52,8 +61,11 @@ export class GuardStage implements Stage {
   /** Rules that have fired already: what only notes is noted once. */
   readonly #noted = new Set<string>()
   readonly #keepsAll: boolean
+  /** What stood beside the answer. */
+  readonly #others: string[] = []
   readonly #looks: boolean
-  readonly #redacts: boolean
+  /** What says the text token by token would say what was redacted, or what still waits. */
+  readonly #tokens: 'keep' | 'drop'
   /** The texts wait here where they may have to be replaced. */
   readonly #waiting: ReplyEvent[] | undefined
 
@@ -68,7 +80,8 @@ export class GuardStage implements Stage {
     this.#holdBack = x.stream ? (holds ? holdBack : 0) : Number.POSITIVE_INFINITY
     this.#keepsAll = this.#later.length > 0 || this.#rules.some(({ finds, looks }) => !finds && !looks)
     this.#looks = this.#rules.some(({ looks }) => looks)
-    this.#redacts = this.#rules.some(({ rule, acts }) => acts && rule.action === 'redact')
+    const redacts = this.#rules.some(({ rule, acts }) => acts && rule.action === 'redact')
+    this.#tokens = redacts || (x.stream && this.#holdBack > 0) ? 'drop' : 'keep'
     this.#waiting = this.#rules.some(({ rule, acts }) => acts && repairs(rule, x)) ? [] : undefined
   }
 
@@ -84,7 +97,7 @@ export class GuardStage implements Stage {
   }
 
   async last(): Promise<readonly ReplyEvent[] | undefined> {
-    const texts = this.#texts(() => true)
+    const texts = [...this.#texts(() => true), ...this.#others]
     const answers = this.#answers()
     if (this.#later.length > 0) {
       this.#background.start(this.#later, this.#x, { on: 'reply', textsFor: () => texts, answers })
@@ -120,7 +133,9 @@ export class GuardStage implements Stage {
 
   /** The texts of the reply so far, of the channels that are wanted. */
   #texts(wanted: (place: string) => boolean): string[] {
-    return [...this.#channels].filter(([place, { all }]) => wanted(place) && all !== '').map(([, { all }]) => all)
+    return [...this.#channels]
+      .filter(([place, { all }]) => wanted(place) && all !== '')
+      .map(([, { all, json }]) => (json ? readEscapes(all).text : all))
   }
 
   /** By choice. A turn that only calls tools is no answer yet, and what is no conversation has none. */
@@ -131,21 +146,35 @@ export class GuardStage implements Stage {
     return answers.length > 0 || calls || !talks ? answers : ['']
   }
 
-  /** A text that came later goes past the rules that saw the first one pass. */
+  /** A text that comes whole: beside the answer, or instead of one that had passed. */
   #again(text: string): string {
     let out = text
     for (const compiled of this.#rules) {
       const { rule, finds, looks, acts } = compiled
       const spans = finds?.(out) ?? []
       const [first] = spans
-      if (first) {
-        this.#stops(compiled, rule.action === 'block' ? 'block' : 'flag', evidence(out, first.start, first.end))
-        if (acts && rule.action === 'redact') out = redacted(out, spans)
-      }
       const sight = looks?.(out)
-      if (sight !== undefined) this.#stops(compiled, wholeAction(compiled), sight)
+      if (first) this.#fires(compiled, rule.action, evidence(out, first.start, first.end))
+      else if (sight !== undefined) this.#fires(compiled, wholeAction(compiled), sight)
+      if (first && acts && rule.action === 'redact') out = redacted(out, spans)
     }
     return out
+  }
+
+  /** What only notes is noted once. */
+  #fires(compiled: Compiled, action: Rule['action'], reason: string): void {
+    const { rule, acts } = compiled
+    const isKnown = this.#noted.has(rule.id)
+    this.#noted.add(rule.id)
+    if (action === 'block' && acts) this.#stops(compiled, 'block', reason)
+    else if (!isKnown) fired(this.#host, this.#x, compiled, action, reason)
+  }
+
+  #beside(value: JsonObject): JsonObject {
+    return mapStrings(value, this.#tokens, (text) => {
+      if (this.#keepsAll) this.#others.push(text)
+      return this.#again(text)
+    })
   }
 
   #replaced(text: string): readonly ReplyEvent[] {
@@ -179,6 +208,10 @@ export class GuardStage implements Stage {
       case 'finish':
       case 'reply-end':
         return [...[...this.#channels.keys()].flatMap((place) => this.#flush(place)), event]
+      case 'opaque':
+        return [{ ...event, value: this.#beside(event.value) }]
+      case 'annotation':
+        return [{ ...event, rest: this.#beside(event.rest as unknown as JsonObject) as unknown as Rest }]
       default:
         return [event]
     }
@@ -189,7 +222,8 @@ export class GuardStage implements Stage {
     const piece = event.type === 'tool-call-delta' ? event.json : event.text
     let channel = this.#channels.get(place)
     if (!channel) {
-      channel = { last: event, left: '', held: '', all: '', view: '', unseen: 0 }
+      const json = event.type === 'tool-call-delta'
+      channel = { json, inString: false, last: event, left: '', held: '', all: '', view: '', unseen: 0 }
       this.#channels.set(place, channel)
     }
     channel.last = event
@@ -205,12 +239,13 @@ export class GuardStage implements Stage {
     channel.view += piece
     channel.unseen += piece.length
     if (channel.unseen < STEP) return
-    this.#sight(channel.view)
+    this.#sight(channel, channel.view)
     channel.unseen = 0
     channel.view = channel.view.slice(-VIEW)
   }
 
-  #sight(text: string): void {
+  #sight({ json }: Channel, written: string): void {
+    const text = json ? readEscapes(written).text : written
     for (const compiled of this.#rules) {
       const { rule, looks } = compiled
       if (!looks || this.#noted.has(rule.id)) continue
@@ -225,8 +260,8 @@ export class GuardStage implements Stage {
     const channel = this.#channels.get(place)
     if (!channel) return []
     if (this.#looks) {
-      if (this.#holdBack === Number.POSITIVE_INFINITY) this.#sight(channel.held)
-      else if (channel.unseen > 0) this.#sight(channel.view)
+      if (this.#holdBack === Number.POSITIVE_INFINITY) this.#sight(channel, channel.held)
+      else if (channel.unseen > 0) this.#sight(channel, channel.view)
       channel.unseen = 0
     }
     return channel.held === '' ? [] : this.#advance(channel, channel.last, 0)
@@ -234,16 +269,23 @@ export class GuardStage implements Stage {
 
   #advance(channel: Channel, event: Delta, hold: number): readonly ReplyEvent[] {
     const redact: Span[] = []
-    const { left } = channel
+    const { left, json } = channel
     const text = left + channel.held
+    const read = json ? readEscapes(text) : undefined
     for (const compiled of this.#rules) {
       const { rule, finds, acts } = compiled
       if (!finds) continue
-      const spans = finds(text).filter((span) => span.end > left.length)
+      const all = finds(read?.text ?? text)
+      const spans = (read ? all.map((span) => written(span, read)) : all).filter((span) => span.end > left.length)
       const [first] = spans
       if (!first) continue
       const blocks = acts && rule.action === 'block'
-      if (acts && rule.action === 'redact') redact.push(...spans)
+      if (acts && rule.action === 'redact') {
+        redact.push(...spans)
+        if (json && spans.some(({ start, end }) => /"/.test(text.slice(start, end).replace(/\\./gs, '')))) {
+          this.#stops(compiled, 'block', 'what it denies cannot be taken out of the arguments of a call')
+        }
+      }
       if (this.#noted.has(rule.id) && !blocks) continue
       this.#noted.add(rule.id)
       fired(this.#host, this.#x, compiled, rule.action, evidence(text, first.start, first.end))
@@ -257,14 +299,18 @@ export class GuardStage implements Stage {
     let at = left.length
     for (const { start, end } of redact) {
       if (end > cut || end <= at) continue
-      out += text.slice(at, Math.max(at, start)) + REDACTED
+      const before = text.slice(at, Math.max(at, start))
+      out += before
+      channel.inString = json && inString(before, channel.inString)
+      out += json && !channel.inString ? JSON.stringify(REDACTED) : REDACTED
       at = end
     }
-    out += text.slice(at, cut)
+    const after = text.slice(at, cut)
+    out += after
+    channel.inString = json && inString(after, channel.inString)
     channel.left = text.slice(Math.max(0, cut - WINDOW), cut)
     channel.held = text.slice(cut)
-    // What stands beside the text may say token by token what was redacted.
-    if (this.#redacts) return out === '' ? [] : [withText(event, out)]
+    if (this.#tokens === 'drop') return out === '' ? [] : [withText(event, out)]
     return out === '' && !('rest' in event) ? [] : [this.#whole(event, out)]
   }
 

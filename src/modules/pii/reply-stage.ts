@@ -4,7 +4,8 @@
  */
 import type { Stage } from '../../core/module.ts'
 import type { ReplyEvent } from '../../core/reply.ts'
-import type { JsonObject, JsonValue, Rest } from '../../core/request.ts'
+import type { JsonObject, Rest } from '../../core/request.ts'
+import { mapStrings } from '../../core/texts.ts'
 import type { Hiding } from './hiding.ts'
 import { type Originals, Restoring, restore } from './restoring.ts'
 
@@ -71,11 +72,9 @@ export class ReplyStage implements Stage {
       case 'reply-end':
         return [...this.#closeAll(), event]
       case 'opaque':
-        return [{ ...event, value: this.#leaves(event.value) as JsonObject }]
-      case 'annotation': {
-        const rest = this.#rest(event.rest)
-        return rest ? [{ ...event, rest }] : []
-      }
+        return [{ ...event, value: this.#beside(event.value) }]
+      case 'annotation':
+        return [{ ...event, rest: this.#rest(event.rest) }]
       default:
         return [event]
     }
@@ -102,7 +101,7 @@ export class ReplyStage implements Stage {
     }
     const hidden = channel.hiding ? channel.hiding.push(textOf(event)) : textOf(event)
     const text = this.#restored(channel, hidden)
-    const rest = 'rest' in event ? this.#rest(event.rest) : undefined
+    const rest = 'rest' in event && event.rest ? this.#rest(event.rest) : undefined
     if (text === '' && !rest) return []
     const { rest: _, ...plain } = event as Delta & { rest?: Rest }
     return [withText(rest ? ({ ...plain, rest } as Delta) : plain, text)]
@@ -154,23 +153,12 @@ export class ReplyStage implements Stage {
   }
 
   /** What stands beside the text. Token by token it would say what the text hides, so that is left out. */
-  #rest(rest: Rest | undefined): Rest | undefined {
-    if (rest === undefined) return undefined
-    if (!this.#parts.hiding) return this.#leaves(rest as unknown as JsonValue) as unknown as Rest
-    const kept = Object.entries(rest).flatMap(([dialect, { logprobs: _, logprobsResult: __, ...fields }]) =>
-      Object.keys(fields).length > 0 ? [[dialect, this.#leaves(fields)] as const] : [],
-    )
-    return kept.length > 0 ? (Object.fromEntries(kept) as unknown as Rest) : undefined
+  #beside(value: JsonObject): JsonObject {
+    const { hiding, originals } = this.#parts
+    return mapStrings(value, hiding ? 'drop' : 'keep', (text) => restore(hiding?.whole(text) ?? text, originals, false))
   }
 
-  #leaves(value: JsonValue): JsonValue {
-    if (typeof value === 'string') {
-      return restore(this.#parts.hiding?.whole(value) ?? value, this.#parts.originals, false)
-    }
-    if (Array.isArray(value)) return value.map((item: JsonValue) => this.#leaves(item))
-    if (value === null || typeof value !== 'object') return value
-    const out: Record<string, JsonValue> = {}
-    for (const [name, field] of Object.entries(value)) if (field !== undefined) out[name] = this.#leaves(field)
-    return out
+  #rest(rest: Rest): Rest {
+    return this.#beside(rest as unknown as JsonObject) as unknown as Rest
   }
 }
