@@ -1,7 +1,7 @@
 /**
  * Every text of a request and its place: the one view through which content modules see what is asked, whatever the
  * dialect or the operation. What has no word of its own (`rest`, opaque parts, operations that travel whole) is walked leaf
- * by leaf, so that a field nobody thought of is seen too. Left alone: names and ids, schemas, bytes, signatures.
+ * by leaf, so that a field nobody thought of is seen too. Left alone: names and ids, bytes, signatures.
  */
 import type { Exchange } from './exchange.ts'
 import type { ChatRequest, JsonObject, JsonValue, MediaPart, Message, ModelRequest, Part, Rest } from './request.ts'
@@ -16,6 +16,8 @@ export type Place =
   | 'file-name'
   | 'end-user'
   | 'input'
+  /** Definitions of tools, and schemas: to be read, and changed only by who was asked to. */
+  | 'tools'
   | 'other'
 
 /** Returns the same string where nothing changes. */
@@ -29,9 +31,12 @@ const SHAPES = new Set([
   'parameters',
   'parametersjsonschema',
   'responseschema',
+  'outputschema',
   'tools',
-  'type',
 ])
+/** What a program reads, in a field that describes shapes or anywhere. */
+const WORDS = new Set(['type'])
+const SHAPE_WORDS = new Set(['type', 'required', 'format', '$schema', '$ref', '$id'])
 /** Fields for bytes and signatures, if what stands there looks like it: some formats put plain text into `data`. */
 const BYTES = new Set([
   'data',
@@ -47,11 +52,14 @@ const bare = (name: string): string => name.replace(/[_-]/g, '').toLowerCase()
 const looksLikeBytes = (value: JsonValue): boolean =>
   typeof value === 'string' && value.length > 40 && /^(?:data:[^,]*,)?[\w+/=-]*$/.test(value)
 const sealed = (name: string, value: JsonValue): boolean =>
-  SHAPES.has(bare(name)) || (BYTES.has(bare(name)) && looksLikeBytes(value))
+  WORDS.has(name) || (BYTES.has(bare(name)) && looksLikeBytes(value))
 
-/** The same request where `change` changed nothing; calls it for the same texts in the same order each time. */
-export function mapTexts(request: ModelRequest, change: Change): ModelRequest {
-  if (request.operation === 'chat') return chat(request, change)
+/**
+ * The same request where `change` changed nothing; calls it for the same texts in the same order each time. Whoever leaves
+ * definitions of tools alone need not wait for them.
+ */
+export function mapTexts(request: ModelRequest, change: Change, tools = true): ModelRequest {
+  if (request.operation === 'chat') return chat(request, change, tools)
   if (request.operation === 'embeddings') {
     const input = each(request.input, (text) => (typeof text === 'string' ? change(text, 'input') : text))
     return patched(request, { input, ...ends(request, change) })
@@ -61,11 +69,12 @@ export function mapTexts(request: ModelRequest, change: Change): ModelRequest {
 }
 
 /** Calls `see` for every text, and changes nothing. */
-export function eachText(request: ModelRequest, see: (text: string, place: Place) => void): void {
-  mapTexts(request, (text, place) => {
+export function eachText(request: ModelRequest, see: (text: string, place: Place) => void, tools = true): void {
+  const change = (text: string, place: Place): string => {
     see(text, place)
     return text
-  })
+  }
+  mapTexts(request, change, tools)
 }
 
 /**
@@ -138,10 +147,44 @@ function namesIn(value: JsonValue | undefined): number {
   return names
 }
 
-function chat(request: ChatRequest, change: Change): ChatRequest {
+function chat(request: ChatRequest, change: Change, tools: boolean): ChatRequest {
   const messages = each(request.messages, (message) => messageOf(message, change))
   const stop = request.stop && each(request.stop, (text) => change(text, 'other'))
-  return patched(request, { messages, ...(stop ? { stop } : {}), ...ends(request, change) })
+  return patched(request, {
+    messages,
+    ...(stop ? { stop } : {}),
+    ...(request.hints === undefined ? {} : { hints: restOf(request.hints, change, 'other') }),
+    ...ends(request, change),
+    ...(tools ? definitions(request, change) : {}),
+  })
+}
+
+function definitions({ tools, hostedTools, responseFormat }: ChatRequest, change: Change): Partial<ChatRequest> {
+  return {
+    ...(tools ? { tools: each(tools, (tool) => shape(tool, change)) } : {}),
+    ...(hostedTools ? { hostedTools: each(hostedTools, (tool) => shape(tool, change)) } : {}),
+    ...(responseFormat?.type === 'schema' ? { responseFormat: shape(responseFormat, change) } : {}),
+  }
+}
+
+const NAMED = new Set(['name', 'dialect', 'cache'])
+/** A definition: its names stay, for the answer will use them. */
+function shape<T extends object>(definition: T, change: Change): T {
+  return mapFields(definition as JsonObject, (value, name) =>
+    NAMED.has(name) ? value : shapeLeaves(value, change, name),
+  ) as T
+}
+
+function shapeLeaves(value: JsonValue, change: Change, name: string): JsonValue {
+  if (typeof value === 'string') return SHAPE_WORDS.has(name) ? value : change(value, 'tools')
+  if (Array.isArray(value)) {
+    if (name === 'required') return value
+    return each(value as readonly JsonValue[], (item) => shapeLeaves(item, change, name))
+  }
+  if (value === null || typeof value !== 'object') return value
+  return mapFields(value as JsonObject, (field, inner) =>
+    inner === 'name' && typeof field === 'string' ? field : shapeLeaves(field, change, inner),
+  )
 }
 
 /** What stands beside the conversation: who the end user is, and fields without a common word. */
@@ -189,12 +232,42 @@ function partOf<P extends Part>(part: P, change: Change, place: Place): P {
 
 type Source = MediaPart['source']
 
+const TEXTUAL = /^(?:text\/|image\/svg|application\/(?:(?:[\w.-]+\+)?json|(?:[\w.-]+\+)?xml|yaml|x-yaml|javascript))/i
+
+/** An address that holds what it leads to. */
+function dataUrl(url: string, change: Change, place: Place): string {
+  const [head = '', type = ''] = /^data:([^,;]*)[^,]*,/i.exec(url) ?? []
+  if (head === '') return change(url, place)
+  const isBase64 = /;\s*base64\s*,$/i.test(head)
+  if (isBase64 && !TEXTUAL.test(type)) return url
+  const written = url.slice(head.length)
+  let text = written
+  try {
+    text = isBase64 ? Buffer.from(written, 'base64').toString('utf8') : decodeURIComponent(written)
+  } catch {
+    // No such escapes: as it is written.
+  }
+  const changed = change(text, place)
+  if (changed === text) return url
+  return head + (isBase64 ? Buffer.from(changed).toString('base64') : encodeURIComponent(changed))
+}
+
+/** Whatever it is called: it begins as a text does, and is no PDF, whose tables of places must not change. */
+function readsAsText(base64: string): boolean {
+  const bytes = Buffer.from(base64.slice(0, 1_024), 'base64')
+  if (bytes.length === 0 || bytes.includes('%PDF-') || bytes.some((b) => b < 9 || (b > 13 && b < 32))) return false
+  // The last character may be cut.
+  return !bytes.toString('utf8').slice(0, -1).includes('\ufffd')
+}
+
 /** Addresses are text, and so are documents that are text. */
 function sourceOf(source: Source, change: Change, place: Place): Source {
   if (source.kind === 'url') {
-    return source.url.startsWith('data:') ? source : patched(source, { url: change(source.url, place) })
+    return patched(source, {
+      url: source.url.startsWith('data:') ? dataUrl(source.url, change, place) : change(source.url, place),
+    })
   }
-  if (source.kind !== 'data' || !/^(?:text\/|application\/(?:json|xml|yaml))/.test(source.mediaType)) return source
+  if (source.kind !== 'data' || !(TEXTUAL.test(source.mediaType) || readsAsText(source.base64))) return source
   const text = Buffer.from(source.base64, 'base64').toString('utf8')
   const changed = change(text, place)
   return changed === text ? source : { ...source, base64: Buffer.from(changed).toString('base64') }
@@ -232,11 +305,11 @@ function leaves(value: JsonValue, change: Change, place: Place, numbersToo = fal
 }
 
 function fields(object: JsonObject, change: Change, place: Place, skipped?: ReadonlySet<string>): JsonObject {
-  return mapFields(object, (value, name) =>
-    skipped?.has(name) || sealed(name, value)
-      ? value
-      : leaves(value, change, place === 'other' ? placeOf(name) : place),
-  )
+  return mapFields(object, (value, name) => {
+    if (skipped?.has(name) || sealed(name, value)) return value
+    if (SHAPES.has(bare(name)) && typeof value !== 'string') return shapeLeaves(value, change, name)
+    return leaves(value, change, place === 'other' ? placeOf(name) : place)
+  })
 }
 
 /** Names that other formats give to the same places, where a request travels whole. */
@@ -248,6 +321,9 @@ function placeOf(name: string): Place {
 
 /** Says an answer's text once more, token by token. */
 const TOKENS = new Set(['logprobs', 'logprobsresult'])
+/** What names something to a program, as long as it looks like it. */
+const NAMES = /^(?:id|.*_ids?|.*Ids?|model|name|type|object|status|role|service_tier|system_fingerprint)$/
+const looksLikeName = (value: JsonValue): boolean => typeof value === 'string' && /^[\w.:/-]{0,200}$/.test(value)
 
 /**
  * Every string of what stands beside an answer's text or is a part of it that only its vendor understands. Who hides text,
@@ -264,7 +340,8 @@ export function mapStrings<V extends JsonValue>(
     if (inner === null || typeof inner !== 'object') return inner
     return mapFields(inner as JsonObject, (field, name) => {
       if (tokens === 'drop' && TOKENS.has(bare(name))) return null
-      return BYTES.has(bare(name)) && looksLikeBytes(field) ? field : of(field)
+      const isLeft = NAMES.test(name) ? looksLikeName(field) : SHAPES.has(bare(name)) || sealed(name, field)
+      return isLeft ? field : of(field)
     })
   }
   return of(value) as V

@@ -145,6 +145,9 @@ test('T81: a guard sees all of a request of any size, or the request is refused'
     const answer = await gateway.chat('openai/gpt-4o-mini', `${'All work. '.repeat(kilobytes * 100)}EMP-123456`)
     assert.ok(answer.status === 400 || answer.status === 503, `${kilobytes} kB: ${answer.status}`)
   }
+  const parameters = { type: 'object', properties: { who: { type: 'string', description: 'as EMP-123456' } } }
+  const tools = [{ type: 'function', function: { name: 'f', parameters } }]
+  assert.equal((await gateway.chat('openai/gpt-4o-mini', 'hello', { tools })).status, 400, 'in a tool')
   const numbers = await gateway.send('/v1/embeddings', { model: 'openai/e', input: [1, 2] })
   assert.equal(numbers.json.error.code, 'guardrail_unreadable')
   const { body, headers } = formOf({ purpose: 'batch' }, BAD)

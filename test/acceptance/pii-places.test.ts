@@ -86,6 +86,16 @@ test('where: each place can be left alone, and the others are still looked at', 
   await on(gateway, { action: 'mask', where: { input: false } })
   await gateway.send('/v1/embeddings', { model: 'openai/e', input: EMAIL })
   assert.match(sentOf(gateway), /canary/)
+  const tools = [{ type: 'function', function: { name: 'f', description: EMAIL, parameters: { type: 'object' } } }]
+  for (const asked of [false, true]) {
+    await on(gateway, { action: 'mask', where: { tools: asked } })
+    assert.equal((await gateway.chat(MODEL, 'hello', { tools })).status, 200)
+    assert.equal(
+      sentOf(gateway).includes('canary'),
+      !asked,
+      'definitions of tools are touched only where it is asked for',
+    )
+  }
   await on(gateway, { action: 'mask' })
   await gateway.send('/v1/embeddings', { model: 'openai/e', input: EMAIL })
   assert.doesNotMatch(sentOf(gateway), /canary/)

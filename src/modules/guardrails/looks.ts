@@ -30,8 +30,13 @@ export function looksOf(rule: Rule): Looks | undefined | Promise<Looks> {
   }
 }
 
-/** Who writes the instructions may write what nobody else may. */
-export const skips = (rule: Rule, place: Place): boolean => 'system' in rule && !rule.system && place === 'system'
+/**
+ * Who writes the instructions may write what nobody else may. Definitions of tools are looked into by rules that point at
+ * places: to a rule that guesses, a schema looks like code.
+ */
+export const skips = (rule: Rule, place: Place): boolean =>
+  place === 'tools' ? !POINTING.has(rule.type) : 'system' in rule && !rule.system && place === 'system'
+const POINTING: ReadonlySet<Rule['type']> = new Set(['regex', 'words', 'secrets', 'urls', 'invisible'])
 
 type Topics = Extract<Rule, { type: 'topics' }>['topics']
 function topicLooks(topics: Topics): Looks {

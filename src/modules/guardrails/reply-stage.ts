@@ -170,6 +170,12 @@ export class GuardStage implements Stage {
     else if (!isKnown) fired(this.#host, this.#x, compiled, action, reason)
   }
 
+  #sides(event: ReplyEvent): ReplyEvent {
+    if (!('rest' in event) || !event.rest) return event
+    return { ...event, rest: this.#beside(event.rest as unknown as JsonObject) as unknown as Rest }
+  }
+
+  /** What stands beside the text, leaf by leaf. */
   #beside(value: JsonObject): JsonObject {
     return mapStrings(value, this.#tokens, (text) => {
       if (this.#keepsAll) this.#others.push(text)
@@ -204,20 +210,19 @@ export class GuardStage implements Stage {
       case 'text-end':
       case 'reasoning-end':
       case 'tool-call-end':
-        return [...this.#flush(placeOf(event)), event]
+        return [...this.#flush(placeOf(event)), this.#sides(event)]
       case 'finish':
       case 'reply-end':
-        return [...[...this.#channels.keys()].flatMap((place) => this.#flush(place)), event]
+        return [...[...this.#channels.keys()].flatMap((place) => this.#flush(place)), this.#sides(event)]
       case 'opaque':
         return [{ ...event, value: this.#beside(event.value) }]
-      case 'annotation':
-        return [{ ...event, rest: this.#beside(event.rest as unknown as JsonObject) as unknown as Rest }]
       default:
-        return [event]
+        return [this.#sides(event)]
     }
   }
 
-  #delta(event: Delta): readonly ReplyEvent[] {
+  #delta(bare: Delta): readonly ReplyEvent[] {
+    const event = this.#sides(bare) as Delta
     const place = placeOf(event)
     const piece = event.type === 'tool-call-delta' ? event.json : event.text
     let channel = this.#channels.get(place)

@@ -10,6 +10,9 @@ import { skips } from './looks.ts'
 import { ask, isRemote } from './remote/index.ts'
 import { redacted, type Span } from './spans.ts'
 
+const said = (texts: readonly string[], places: readonly Place[]): string[] =>
+  texts.filter((_, i) => places[i] !== 'tools')
+
 export class RequestCheck {
   readonly #host: Host
   readonly #rules: readonly Compiled[]
@@ -53,13 +56,18 @@ export class RequestCheck {
     for (const compiled of this.#rules) {
       const { rule, finds, looks } = compiled
       if (isRemote(rule)) {
-        const said = await ask(rule, { host, x, on: 'request', texts, signal: x.signal })
-        const { verdict, reason = '' } = said
+        const asked = said(texts, places)
+        const answer = await ask(rule, { host, x, on: 'request', texts: asked, signal: x.signal })
+        const { verdict, reason = '' } = answer
         if (verdict === 'allow' || verdict === 'fires') continue
         fired(host, x, compiled, verdict, reason)
         if (!compiled.acts) continue
         if (verdict === 'block') host.refuse('guardrail_blocked', { rule: rule.id, reason })
-        if (verdict === 'redact') for (const [i, text] of (said.texts ?? []).entries()) texts[i] = text
+        if (verdict !== 'redact') continue
+        const instead = answer.texts ?? []
+        for (let i = 0, next = 0; i < texts.length && next < instead.length; i++) {
+          if (places[i] !== 'tools') texts[i] = instead[next++] as string
+        }
       } else if (finds || looks) {
         for (const [i, text] of texts.entries()) {
           if (skips(rule, places[i] as Place)) continue
@@ -77,7 +85,8 @@ export class RequestCheck {
       if (finds) texts[i] = this.#found(compiled, x, text, finds(text))
       else if (this.#seen(compiled, x, looks?.(text))) break
     }
-    this.#seen(compiled, x, judge?.(texts, []))
+    // What is asked as a whole is what is said, not what tools there are.
+    this.#seen(compiled, x, judge?.(said(texts, places), []))
   }
 
   /** Whether it fired. There is no place to redact in what is said as a whole. */

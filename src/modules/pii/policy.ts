@@ -50,6 +50,7 @@ export function policyOf(chosen: Settings, detectors: readonly Detector[], secre
     'file-name': where.fileNames,
     'end-user': where.endUser,
     input: where.input,
+    tools: where.tools,
     other: where.other,
   }
   return {

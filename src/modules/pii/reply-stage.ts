@@ -62,21 +62,19 @@ export class ReplyStage implements Stage {
       case 'text-end':
       case 'reasoning-end':
       case 'tool-call-end':
-        return [...this.#close(placeOf(event)), event]
+        return [...this.#close(placeOf(event)), this.#sides(event)]
       case 'text-start':
       case 'reasoning-start':
       case 'tool-call-start':
-        return [...this.#closeAll(event.choice ?? 0, true), event]
+        return [...this.#closeAll(event.choice ?? 0, true), this.#sides(event)]
       case 'finish':
-        return [...this.#closeAll(event.choice ?? 0), event]
+        return [...this.#closeAll(event.choice ?? 0), this.#sides(event)]
       case 'reply-end':
         return [...this.#closeAll(), event]
       case 'opaque':
         return [{ ...event, value: this.#beside(event.value) }]
-      case 'annotation':
-        return [{ ...event, rest: this.#rest(event.rest) }]
       default:
-        return [event]
+        return [this.#sides(event)]
     }
   }
 
@@ -155,7 +153,19 @@ export class ReplyStage implements Stage {
   /** What stands beside the text. Token by token it would say what the text hides, so that is left out. */
   #beside(value: JsonObject): JsonObject {
     const { hiding, originals } = this.#parts
-    return mapStrings(value, hiding ? 'drop' : 'keep', (text) => restore(hiding?.whole(text) ?? text, originals, false))
+    return mapStrings(value, hiding ? 'drop' : 'keep', (text) => {
+      // A text that is an object or a list must stay one.
+      return restore(hiding?.whole(text) ?? text, originals, /^\s*[{[]\s*["{[]/.test(text))
+    })
+  }
+
+  #sides(event: ReplyEvent): ReplyEvent {
+    const { originals } = this.#parts
+    const named =
+      event.type === 'finish' && event.stopSequence !== undefined
+        ? { ...event, stopSequence: restore(event.stopSequence, originals, false) }
+        : event
+    return 'rest' in named && named.rest ? { ...named, rest: this.#rest(named.rest) } : named
   }
 
   #rest(rest: Rest): Rest {

@@ -2,7 +2,7 @@
 import type { Exchange } from '../../core/exchange.ts'
 import type { Host } from '../../core/module.ts'
 import type { ModelRequest } from '../../core/request.ts'
-import { eachText, mapTexts } from '../../core/texts.ts'
+import { eachText, mapTexts, type Place } from '../../core/texts.ts'
 import { findEncoded } from './encoded.ts'
 import type { Span } from './find.ts'
 import { type FindOwn, LONG_TEXT } from './own-patterns.ts'
@@ -42,9 +42,10 @@ export class RequestHiding {
   /** With the finds of others: own patterns, which may run on the worker thread, and an external recognizer. */
   async #hideSlowly(x: Exchange, request: ModelRequest, scope: string): Promise<Hidden> {
     const texts: string[] = []
-    eachText(request, (text, place) => {
+    const see = (text: string, place: Place): void => {
       if (this.#policy.looksAt(place)) texts.push(text)
-    })
+    }
+    eachText(request, see, this.#policy.looksAt('tools'))
     const { recognizer } = this.#chosen
     const named = recognizer ? await recognize(this.#host, recognizer, texts, x.signal) : texts.map((): Span[] => [])
     for (const [i, text] of texts.entries()) named[i]?.push(...(await this.#own(text)))
@@ -63,10 +64,9 @@ export class RequestHiding {
     const originals = new Map<string, string>()
     const counts: Counts = new Map()
     const blocked = new Set<string>()
-    const hidden = mapTexts(request, (text, place) => {
-      if (!this.#policy.looksAt(place)) return text
-      return this.#text(text, others(), scope, originals, counts, blocked)
-    })
+    const change = (text: string, place: Place): string =>
+      this.#policy.looksAt(place) ? this.#text(text, others(), scope, originals, counts, blocked) : text
+    const hidden = mapTexts(request, change, this.#policy.looksAt('tools'))
     return { request: hidden, originals, counts, blocked }
   }
 

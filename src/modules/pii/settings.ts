@@ -52,12 +52,14 @@ export const settings = Type.Object(
         fileNames: place(true),
         endUser: place(true),
         input: place(true),
+        tools: place(false),
         other: place(true),
       },
       {
         additionalProperties: false,
         default: {},
-        description: 'In which places of a request and a reply: `input` is that of embeddings and legacy completions.',
+        description:
+          'In which places of a request and a reply: `input` is that of embeddings and legacy completions, `tools` are definitions of tools and schemas.',
         ...loosen,
       },
     ),
