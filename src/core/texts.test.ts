@@ -35,7 +35,7 @@ const request: ChatRequest = {
       parts: [{ type: 'tool-result', id: 'call_1', content: [{ type: 'text', text: 'result' }] }],
     },
   ],
-  tools: [{ name: 'f', description: 'not touched', parameters: { description: 'nor this' } }],
+  tools: [{ name: 'f', description: 'described', parameters: { description: 'described inside' } }],
   rest: { x: { metadata: { k: 'metadata' }, schema: { title: 'shape' }, prediction: { content: 'guess' } } },
 }
 
@@ -60,8 +60,11 @@ test('A84: every text is seen once, in its place', () => {
     'the end user': 'end-user',
     metadata: 'other',
     guess: 'other',
+    shape: 'tools',
+    described: 'tools',
+    'described inside': 'tools',
   })
-  assert.equal(seen.length, 17)
+  assert.equal(seen.length, 20)
 })
 
 test('nothing changed is the same object; what changed is changed alone', () => {
@@ -69,7 +72,7 @@ test('nothing changed is the same object; what changed is changed alone', () => 
     mapTexts(request, (text) => text),
     request,
   )
-  const changed = mapTexts(request, (text) => text.toUpperCase()) as ChatRequest
+  const changed = mapTexts(request, (text) => text.toUpperCase(), false) as ChatRequest
   assert.equal(changed.messages[2]?.parts[1]?.type, 'tool-call')
   assert.deepEqual(changed.messages[2]?.parts[1], {
     type: 'tool-call',

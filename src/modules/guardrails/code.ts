@@ -4,10 +4,31 @@
  */
 import type { Looks } from './looks.ts'
 
-type Sign = readonly [points: number, pattern: RegExp]
+type Sign = readonly [points: number, pattern: { test(text: string): boolean }]
+
+/** One thing, and another at most so many characters after it: found in one pass, however often either stands. */
+function followed(first: RegExp, second: RegExp, least: number, most: number): Sign[1] {
+  return {
+    test(text) {
+      first.lastIndex = 0
+      let next = -1
+      for (let match = first.exec(text); match; match = first.exec(text)) {
+        const end = match.index + match[0].length
+        if (next < end + least) {
+          second.lastIndex = end + least
+          const found = second.exec(text)
+          if (!found) return false
+          next = found.index
+        }
+        if (next - end <= most) return true
+      }
+      return false
+    },
+  }
+}
 
 const CODE: readonly Sign[] = [
-  [2, /^ {0,3}(?:```|~~~) ?(?:[a-z+#]{1,12})? *\n[\s\S]{0,4000}?[(){}=;:<>]/m],
+  [2, followed(/^ {0,3}(?:```|~~~) ?(?:[a-z+#]{1,12})? *\n/gm, /[(){}=;:<>]/g, 0, 4_000)],
   [2, /^#!\/(?:usr\/)?bin\//m],
   [2, /^[ \t]{0,80}#include\s{0,20}[<"]\w/m],
   [
@@ -62,7 +83,7 @@ const CODE: readonly Sign[] = [
 ]
 
 const SQL: readonly Sign[] = [
-  [2, /\bSELECT\b[\s\S]{1,600}?\bFROM\b\s{1,20}["`[\]\w.]+/],
+  [2, followed(/\bSELECT\b/g, /\bFROM\b\s{1,20}["`[\]\w.]/g, 1, 600)],
   [
     2,
     /\bselect\b\s{1,20}(?:distinct\s{1,20})?(?:\*|count\s{0,20}\(|[\w.]+(?:\s{0,20},\s{0,20}[\w.]{1,80}){1,60})[\s\S]{0,200}?\bfrom\b\s{1,20}["`\w.]+/i,

@@ -68,10 +68,13 @@ const joined = (text: string): string =>
   )
 
 const LEET: Readonly<Record<string, string>> = { 0: 'o', 1: 'i', 3: 'e', 4: 'a', 5: 's', 7: 't', '@': 'a', $: 's' }
+const LEETED = /[A-Za-z][013457@$]|[013457@$][A-Za-z]/
 const unleeted = (text: string): string =>
-  text.replace(/[A-Za-z]{0,20}[013457@$][A-Za-z0-9@$]{1,30}/g, (word) =>
-    /[A-Za-z]/.test(word) && !/\d{3}/.test(word) ? word.replace(/[013457@$]/g, (char) => LEET[char] ?? char) : word,
-  )
+  LEETED.test(text)
+    ? text.replace(/[A-Za-z0-9@$]{2,50}/g, (word) =>
+        LEETED.test(word) && !/\d{3}/.test(word) ? word.replace(/[013457@$]/g, (char) => LEET[char] ?? char) : word,
+      )
+    : text
 
 const MOST_DECODED = 64
 function decoded(text: string): string[] {

@@ -152,21 +152,30 @@ function judge(
   return end
 }
 
-/** Where context words stand, found once for all candidates of a text. */
+/**
+ * Where context words stand. The few places that the first candidates ask about are looked at one by one; when there are
+ * more, all of the text is gone through once.
+ */
 class WordsBefore {
-  readonly #starts: number[] = []
-  readonly #ends: number[] = []
+  readonly #text: string
+  readonly #words: RegExp
+  #starts: number[] | undefined
+  #ends: number[] = []
+  #looked = 0
 
   constructor(text: string, words: RegExp) {
-    words.lastIndex = 0
-    for (let match = words.exec(text); match; match = words.exec(text)) {
-      this.#starts.push(match.index)
-      this.#ends.push(match.index + match[0].length)
-      if (match[0].length === 0) words.lastIndex++
-    }
+    this.#text = text
+    this.#words = words
   }
 
   before(position: number, reach: number): boolean {
+    if (!this.#starts) {
+      const from = Math.max(0, position - reach)
+      this.#looked += position - from
+      if (this.#looked <= this.#text.length) return this.#find(from, position, undefined)
+      this.#starts = []
+      this.#find(0, this.#text.length, this.#starts)
+    }
     let low = 0
     let high = this.#ends.length
     while (low < high) {
@@ -176,11 +185,42 @@ class WordsBefore {
     }
     return low > 0 && (this.#starts[low - 1] as number) >= position - reach
   }
+
+  /** Whether any stands there; with `starts`, all of them. */
+  #find(from: number, to: number, starts: number[] | undefined): boolean {
+    // One character more on either side says whether the word is a whole one.
+    const first = Math.max(0, from - 2)
+    const text = this.#text.slice(first, to + 1)
+    const words = this.#words
+    words.lastIndex = from - first
+    for (let match = words.exec(text); match; match = words.exec(text)) {
+      const { index } = match
+      const end = index + match[0].length
+      if (end > to - first) return false
+      if (match[0].length === 0 || isWordBefore(text, index)) {
+        words.lastIndex = index + 1
+        continue
+      }
+      if (!starts) return true
+      starts.push(first + index)
+      this.#ends.push(first + end)
+    }
+    return false
+  }
 }
 
-/** Words in any case, as whole words, for `context`. */
+const WORD = /[\p{L}\p{N}]/u
+function isWordBefore(text: string, at: number): boolean {
+  if (at === 0) return false
+  const code = text.charCodeAt(at - 1)
+  if (code < 128) return (code >= 48 && code <= 57) || (code >= 65 && code <= 90) || (code >= 97 && code <= 122)
+  const isPair = code >= 0xdc00 && code <= 0xdfff && at > 1
+  return WORD.test(text.slice(at - (isPair ? 2 : 1), at))
+}
+
+/** Words in any case, as whole words, for `context`. What stands before one is looked at when it is found. */
 export const words = (...list: readonly string[]): RegExp =>
-  new RegExp(`(?<![\\p{L}\\p{N}])(?:${list.join('|')})(?![\\p{L}\\p{N}])`, 'giu')
+  new RegExp(`(?:${list.join('|')})(?![\\p{L}\\p{N}])`, 'giu')
 
 /** Only the digits of a text. */
 export const digitsOf = (text: string): string => text.replace(/\D+/g, '')
