@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs'
 import { applyFile } from '../http/admin/configuration.ts'
 import { type Served, serve } from '../serve.ts'
 import { tidyAfterStart } from './after-start.ts'
+import { startFailure } from './start-failure.ts'
 import { fail, portOf } from './words.ts'
 import { programUrl, tokenUrl, workerUrl } from './worker-url.ts'
 
@@ -57,9 +58,7 @@ export async function runServe(flags: ServeFlags): Promise<void> {
       console.log(`applied ${flags.config}: ${changes.length} ${changes.length === 1 ? 'change' : 'changes'}`)
     }
   } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException
-    if (code === 'EADDRINUSE') fail(`Port ${port} is taken. Choose another with --port, or stop what listens there.`)
-    fail(message)
+    fail(startFailure(error as Error, flags))
   }
 
   let stopping = false

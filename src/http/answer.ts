@@ -38,7 +38,11 @@ export function head(
   if (x.cache) headers['x-stockyard-cache'] = x.cache
   if (x.cacheAgeSeconds !== undefined) headers.age = String(x.cacheAgeSeconds)
   if (x.unsupported.size > 0) headers['x-stockyard-unsupported'] = headerSafe([...x.unsupported].join(', '))
-  if (contentType.startsWith('text/event-stream')) headers['cache-control'] = 'no-cache'
+  if (contentType.startsWith('text/event-stream')) {
+    headers['cache-control'] = 'no-cache'
+    // nginx, as it is set up by default, holds a stream back until it is whole.
+    headers['x-accel-buffering'] = 'no'
+  }
   if (x.answerHeaders || x.allowance) addModuleHeaders(headers, x, client, Date.now())
   return headers
 }

@@ -75,6 +75,27 @@ test('A51: an end that was announced and left out is given to clients that wait 
   assert.ok(!cut.text.includes('message_stop'))
 })
 
+test('A50: streams in every format ask proxies on their way not to hold them back', async (t) => {
+  const gateway = await runGateway(t)
+  const asked = {
+    model: 'openai/gpt-4o-mini',
+    max_tokens: 20,
+    messages: [{ role: 'user', content: 'hi' }],
+    input: 'hi',
+    ...stream,
+  }
+  const contents = [{ role: 'user', parts: [{ text: 'hi' }] }]
+  for (const [path, body] of [
+    ['/v1/chat/completions', asked],
+    ['/v1/messages', asked],
+    ['/v1/responses', asked],
+    ['/v1beta/models/openai/gpt-4o-mini:streamGenerateContent?alt=sse', { contents }],
+  ] as const) {
+    const { headers } = await gateway.send(path, body)
+    assert.deepEqual([headers['cache-control'], headers['x-accel-buffering']], ['no-cache', 'no'], path)
+  }
+})
+
 test('A52: chunks with filter results and no choices pass through unchanged', async (t) => {
   const gateway = await runGateway(t)
   const answer = await gateway.chat('openai/gpt-4o-mini+filter-only', 'hello', stream)
