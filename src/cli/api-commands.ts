@@ -2,10 +2,10 @@
 import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import type { Command, Option } from 'commander'
-import { parse, stringify } from 'yaml'
+import { stringify } from 'yaml'
 import { inputTokens, outputTokens, type Usage } from '../core/usage.ts'
 import { billingCommand } from './billing.ts'
-import { type ClientFlags, call, table } from './client.ts'
+import { type ClientFlags, call, parsed, table } from './client.ts'
 import { configurationCommands } from './configuration-commands.ts'
 import { directoryCommands } from './directory-commands.ts'
 import { fail } from './words.ts'
@@ -64,7 +64,7 @@ export function apiCommands(stockyard: Command, dataDir: () => Option): void {
   own(modules, 'set <id> <mode>', 'switch to off, observe or enforce')
     .option('--settings <json>', 'settings, as a JSON object')
     .action(async (name: string, mode: string, flags: ClientFlags & { settings?: string }) => {
-      const settings = flags.settings === undefined ? {} : { settings: parse(flags.settings) as object }
+      const settings = flags.settings === undefined ? {} : { settings: parsed(flags.settings, '--settings') as object }
       const answer = (await call(flags, 'PUT', `modules/${id(name)}`, { mode, ...settings })) as { revision: number }
       show(flags, answer, () => `${name} is now ${mode} (revision ${answer.revision})`)
     })
@@ -73,7 +73,7 @@ export function apiCommands(stockyard: Command, dataDir: () => Option): void {
   own(pii, 'try <text>', 'what would be found in a text, and what would become of it')
     .option('--settings <json>', 'instead of the stored settings')
     .action(async (text: string, flags: ClientFlags & { settings?: string }) => {
-      const settings = flags.settings === undefined ? {} : { settings: parse(flags.settings) as object }
+      const settings = flags.settings === undefined ? {} : { settings: parsed(flags.settings, '--settings') as object }
       const answer = (await call(flags, 'POST', 'modules/pii/try', { text, ...settings })) as {
         spans: (Row & { start: number; end: number })[]
         redacted: string
@@ -103,7 +103,7 @@ export function apiCommands(stockyard: Command, dataDir: () => Option): void {
         const all = (await call(flags, 'GET', 'overrides')) as { overrides: Record<string, { modules: Row }> }
         const told = {
           ...(mode === undefined ? {} : { mode }),
-          ...(flags.settings === undefined ? {} : { settings: parse(flags.settings) as object }),
+          ...(flags.settings === undefined ? {} : { settings: parsed(flags.settings, '--settings') as object }),
           ...(flags.unlock ? { unlocked: true } : {}),
         }
         const answer = (await call(flags, 'PUT', `overrides/${id(place)}`, {
@@ -199,7 +199,8 @@ export function apiCommands(stockyard: Command, dataDir: () => Option): void {
         model: string,
         flags: ClientFlags & { body?: string; path: string; header?: string[]; keyEnv?: string },
       ) => {
-        const asked = flags.body === undefined ? { messages: [{ role: 'user', content: 'Hello' }] } : parse(flags.body)
+        const asked =
+          flags.body === undefined ? { messages: [{ role: 'user', content: 'Hello' }] } : parsed(flags.body, '--body')
         const headers = Object.fromEntries(
           (flags.header ?? []).map((line) => {
             const colon = line.indexOf(':')

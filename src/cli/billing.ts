@@ -2,8 +2,8 @@
 import { readFileSync } from 'node:fs'
 import { pipeline } from 'node:stream/promises'
 import type { Command } from 'commander'
-import { parse, stringify } from 'yaml'
-import { type ClientFlags, call, download, table } from './client.ts'
+import { stringify } from 'yaml'
+import { type ClientFlags, call, download, parsed, table } from './client.ts'
 import type { Own, Show } from './directory-words.ts'
 import { fail } from './words.ts'
 
@@ -54,7 +54,8 @@ export function billingCommand(stockyard: Command, own: Own, show: Show): void {
         .option('--from <time>', 'ISO time')
         .action(async (account: string, flags: Flags & { failed?: boolean }) => {
           const { payment, markup, currency, from, stripeCustomer, failed } = flags
-          const prices = flags.prices === undefined ? undefined : (parse(readFileSync(flags.prices, 'utf8')) as Row)
+          const prices =
+            flags.prices === undefined ? undefined : (parsed(readFileSync(flags.prices, 'utf8'), flags.prices) as Row)
           const billTo = flags.billTo?.split('|').map((line) => line.trim())
           const body = given({
             scope: scopeOf(account),

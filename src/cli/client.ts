@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { request } from 'undici'
+import { parse } from 'yaml'
 import { fail } from './words.ts'
 
 export interface ClientFlags {
@@ -59,6 +60,15 @@ function keyFile(dataDir: string): string {
     return readFileSync(join(dataDir, 'admin.key'), 'utf8').trim()
   } catch {
     fail(`no admin key: set STOCKYARD_ADMIN_KEY, or name the data directory with --data-dir (looked in ${dataDir}).`)
+  }
+}
+
+/** YAML or JSON that somebody wrote by hand. */
+export function parsed(text: string, where: string): unknown {
+  try {
+    return parse(text)
+  } catch (error) {
+    fail(`${where} is neither JSON nor YAML: ${(error as Error).message.split('\n', 1)[0]}`)
   }
 }
 

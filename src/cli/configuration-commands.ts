@@ -1,8 +1,8 @@
 /** Commands for the configuration as a whole: as a file, and as the revisions that led to it. */
 import { readFileSync } from 'node:fs'
 import type { Command } from 'commander'
-import { parse, stringify } from 'yaml'
-import { type ClientFlags, call, table } from './client.ts'
+import { stringify } from 'yaml'
+import { type ClientFlags, call, parsed, table } from './client.ts'
 import type { Own, Row, Show } from './directory-words.ts'
 import { fail } from './words.ts'
 
@@ -15,7 +15,7 @@ export function configurationCommands(stockyard: Command, own: Own, show: Show):
   for (const action of ['plan', 'apply'] as const) {
     own(config, `${action} <file>`, action === 'plan' ? 'what would change' : 'make it so').action(
       async (file: string, flags: ClientFlags) => {
-        const configuration = parse(readFileSync(file, 'utf8')) as object
+        const configuration = parsed(readFileSync(file, 'utf8'), file) as object
         const answer = (await call(flags, 'POST', `config/${action}`, { name: file, configuration })) as {
           changes: Row[]
         }

@@ -65,6 +65,8 @@ export const COUNTED = ['requests', 'tokens', 'input-tokens', 'output-tokens'] a
 export function rateOf(flags: Flags): Row {
   const given = [...COUNTED, 'parallel'].filter((flag) => flags[camel(flag)] !== undefined)
   const [flag, more] = given
+  if (flag === undefined && flags.counts === undefined && flags.amount === undefined)
+    fail('say what is limited: --requests 60/minute, --tokens 100000/hour, --parallel 4 …')
   if (flag === undefined) return {}
   if (more !== undefined) fail(`--${flag} and --${more} are two limits; make one after the other`)
   const text = flags[camel(flag)] as string

@@ -159,7 +159,7 @@ export class DirectoryFile implements Directory {
       note,
       insert: <K extends RowKind>(kind: K, draft: Draft<K>, proof?: JsonObject): Rows[K] => {
         if (this.#read(kind, draft.id))
-          throw failure('conflict', { problem: `There is a ${kind} "${draft.id}" already.` })
+          throw failure('conflict', { problem: `The ${kind} "${draft.id}" exists already.` })
         const row = { ...draft, version: 1, createdAt: at, updatedAt: at } as unknown as Rows[K]
         unique(kind, draft, () =>
           this.#db
@@ -241,7 +241,7 @@ function unique(kind: RowKind, draft: object, write: () => void): void {
     if ((error as { errcode?: number }).errcode !== UNIQUE) throw error
     const { email } = draft as { email?: string }
     throw failure('conflict', {
-      problem: `There is a ${kind} with this ${email ? `address ("${email}")` : 'name'} already.`,
+      problem: `There is another ${kind} with this ${email ? `address ("${email}")` : 'name'}.`,
     })
   }
 }
