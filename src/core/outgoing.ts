@@ -39,6 +39,7 @@ export function dialectFor(x: Exchange, target: Target, dialects: ReadonlyMap<st
   const { speaks } = target.upstream.provider
   const serves = (id: string): boolean => typeof speaks[id] === 'string' || endpointOf(x, target, id) !== undefined
   if (Object.hasOwn(speaks, x.dialect) && serves(x.dialect)) return dialects.get(x.dialect)
+  if (x.relay) return undefined
   if (dialects.get(x.dialect)?.client?.boundTo?.(x.json) !== undefined) return undefined
   for (const id of Object.keys(speaks)) {
     const dialect = dialects.get(id)

@@ -51,6 +51,10 @@ export interface Deed {
   readonly settles?: true
   /** No model runs, so nothing is used. */
   readonly free?: true
+  /** The model, where the path names it. */
+  readonly model?: string
+  /** Fields of the answer with addresses at the vendor: there, the client's key is of no use. They become paths of the gateway's. */
+  readonly links?: readonly string[]
 }
 
 /** How a vendor pages through a list. */
@@ -76,13 +80,15 @@ export interface Jobs {
   path(id: string): string
   /** Whether it is over; then what it used, or behind which paths its results stand. */
   read(body: JsonObject): JobState
-  /** What one line of the results used. */
+  /** What one line of the results used; an empty name is the job's model. */
   line?(line: JsonObject): { readonly model: string; readonly usage: Usage } | undefined
 }
 export interface JobState {
   readonly over: boolean
   readonly model?: string
   readonly usage?: Usage
+  /** Results that stand in it, like lines of a file. */
+  readonly lines?: readonly JsonObject[]
   readonly results: readonly string[]
 }
 
@@ -92,6 +98,8 @@ export interface Endpoints {
   readonly under: string
   /** What its paths begin with. */
   readonly roots: readonly string[]
+  /** Only under the upstream's own name: its paths are other APIs' too. */
+  readonly native?: true
   /** Undefined: it has no such endpoint. */
   deed(method: Method, path: string): Deed | undefined
   readonly jobs?: readonly Jobs[]
@@ -135,6 +143,19 @@ export function madeBy(deed: Deed, body: JsonObject): readonly Made[] | undefine
     add(valuesAt(body, path.split('.')), kind)
   }
   return made.length > 0 ? made : undefined
+}
+
+/** The answer, and what it lists, with paths in place of the vendor's addresses. */
+export function linked(body: JsonObject, links: readonly string[], list: string | undefined): JsonObject {
+  const changed: Record<string, JsonValue | undefined> = { ...body }
+  for (const name of links) {
+    const { [name]: address } = body
+    if (typeof address !== 'string' || !URL.canParse(address)) continue
+    const { pathname, search } = new URL(address)
+    changed[name] = pathname + search
+  }
+  if (list !== undefined) changed[list] = objectsIn(body[list]).map((item) => linked(item, links, undefined))
+  return changed
 }
 
 /** What stands at a path, which goes into every item of a list. */

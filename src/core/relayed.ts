@@ -7,7 +7,7 @@ import type { IncomingReply } from './egress.ts'
 import { failure, type GatewayError } from './errors.ts'
 import type { Answered } from './judging.ts'
 import { keep } from './objects.ts'
-import { afterwards, contentTypeOf, madeBy, ownPart, type Relay } from './relay.ts'
+import { afterwards, contentTypeOf, linked, madeBy, ownPart, type Relay } from './relay.ts'
 import type { Reply, ReplyFacts } from './reply.ts'
 import type { JsonObject, JsonValue } from './request.ts'
 
@@ -52,7 +52,9 @@ export async function relayed(a: RelayedCall): Promise<Reply> {
     if (facts.error) throw a.judged(facts.error, json)
     const object = ports.wire.asObject(json)
     if (object) {
-      const part = await mine(a, object)
+      const { links, lists } = a.relay.deed
+      const own = await mine(a, object)
+      const part = links ? linked(own, links, lists?.items) : own
       if (part !== object) body = Buffer.from(JSON.stringify(part))
       // An answer that used something is work done, not a thing made.
       const made = a.relay.anywhere && facts.usage ? undefined : madeBy(a.relay.deed, object)
@@ -62,7 +64,8 @@ export async function relayed(a: RelayedCall): Promise<Reply> {
     afterwards(a.x, ports.objects)
     const [held] = a.x.owned ?? []
     // Its maker has waited for it; that its results are counted is waited for by nobody.
-    if (a.relay.deed.settles && held && object?.id === held.id) void ports.settlement.seen(held, object)
+    if (a.relay.deed.settles && held && object?.[a.relay.deed.idField ?? 'id'] === held.id)
+      void ports.settlement.seen(held, object)
     attempt.totalMs = performance.now() - a.sentAt
     attempt.firstContentMs = attempt.totalMs
     a.books.close(attempt, 'done', facts)

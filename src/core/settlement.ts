@@ -14,7 +14,7 @@ import type { Jobs } from './relay.ts'
 import type { JsonObject } from './request.ts'
 import type { Snapshot } from './snapshot.ts'
 import type { ClosedRow, Ledger } from './store.ts'
-import { addUsage, costOf, type Usage } from './usage.ts'
+import { addUsage, costOf, type Price, type Usage } from './usage.ts'
 
 export interface SettlementPorts {
   readonly egress: Egress
@@ -37,7 +37,8 @@ export interface Settlement {
 /** No vendor keeps one open longer than some days; what never said how it ended is given up then. */
 const GIVEN_UP_AFTER_MS = 14 * 86_400_000
 const AT_ONCE = 100
-const MOST_BODY = 4 * 1024 * 1024
+/** Results may stand in it. */
+const MOST_BODY = 64 * 1024 * 1024
 const MOST_LINE = 64 * 1024 * 1024
 /** More models than this in one job are booked as one. */
 const MOST_MODELS = 1_000
@@ -60,37 +61,45 @@ export function createSettlement(ports: SettlementPorts): Settlement {
   async function settle(object: OwnedObject, body: JsonObject): Promise<void> {
     const place = placeOf(object, ports)
     if (!place || isSettled(object, ports.objects)) return
-    const { over, model, usage, results } = place.jobs.read(body)
+    const { over, model, usage, lines = [], results } = place.jobs.read(body)
     if (!over) return
-    const used = new Map<string, Usage>()
-    const add = (name: string, more: Usage): void => {
+    const used = new Map<string, Used>()
+    const add = (name: string, more: Usage, isWhole: boolean): void => {
       const key = used.has(name) || used.size < MOST_MODELS ? name : ''
-      used.set(key, addUsage(used.get(key) ?? { source: 'none' }, more))
+      const sum = used.get(key) ?? usedOf(key, place)
+      used.set(key, sum)
+      addTo(sum, more, isWhole)
     }
-    if (usage) add(model ?? object.model ?? '', usage)
+    const whole = model ?? object.model ?? ''
+    const read = (line: JsonObject): void => {
+      const said = place.jobs.line?.(line)
+      if (said) add(said.model === '' ? whole : said.model, said.usage, false)
+    }
+    if (usage) add(whole, usage, true)
     else {
-      for (const path of results) {
-        for await (const line of linesOf(await fetched(place, path))) {
-          const said = place.jobs.line?.(line)
-          if (said) add(said.model, said.usage)
-        }
-      }
+      for (const line of lines) read(line)
+      for (const path of results) for await (const line of linesOf(await fetched(place, path))) read(line)
     }
     await book(object, place, used)
     ports.objects.note(object, { ...object.facts, settled: true })
   }
 
-  async function book(object: OwnedObject, place: Place, used: ReadonlyMap<string, Usage>): Promise<void> {
+  function usedOf(model: string, { upstream, jobs }: Place): Used {
+    const snapshot = ports.snapshot()
+    const target = snapshot.names.at([upstream], model).targets[0] as Target | undefined
+    const price = target && snapshot.prices.of(target, ports.now())
+    const percent = jobs.discounted ? (upstream.provider.batchPercent ?? 100) : 100
+    return { usage: { source: 'none' }, cost: ZERO, price, percent }
+  }
+
+  async function book(object: OwnedObject, place: Place, used: ReadonlyMap<string, Used>): Promise<void> {
     const { facts } = object
     const first = typeof facts?.attempt === 'number' ? facts.attempt : 0
     const snapshot = ports.snapshot()
     const at = ports.now()
     const rows = [...used]
       .sort(([a], [b]) => (a < b ? -1 : 1))
-      .map(([model, usage], i): ClosedRow => {
-        const target = snapshot.names.at([place.upstream], model).targets[0] as Target | undefined
-        const price = target && snapshot.prices.of(target, at)
-        const batchPercent = place.jobs.discounted ? (place.upstream.provider.batchPercent ?? 100) : 100
+      .map(([model, { usage, cost, price, percent }], i): ClosedRow => {
         return {
           kind: 'closed',
           // Below zero, where no attempt is counted.
@@ -104,10 +113,8 @@ export function createSettlement(ports: SettlementPorts): Settlement {
           provider: place.upstream.provider.id,
           upstreamModel: model,
           usage,
-          cost: price ? share(costOf(usage, price), batchPercent) : ZERO,
-          ...(price
-            ? { priceVersion: batchPercent === 100 ? price.version : `${price.version}*${batchPercent}%` }
-            : {}),
+          cost: share(cost, percent),
+          ...(price ? { priceVersion: percent === 100 ? price.version : `${price.version}*${percent}%` } : {}),
           outcome: 'done',
           reason: `${object.kind} ${object.id}`,
         }
@@ -143,6 +150,27 @@ export function createSettlement(ports: SettlementPorts): Settlement {
       }
     },
   }
+}
+
+/** What one model used in a job. */
+interface Used {
+  usage: Usage
+  /** Before the discount. */
+  cost: NanoUsd
+  readonly price: Price | undefined
+  readonly percent: number
+}
+
+/** Each answer is priced by itself: how long a prompt was is not seen in a sum. What comes as a sum pays no price of long ones. */
+function addTo(sum: Used, more: Usage, isWhole: boolean): void {
+  // The discount for batches is not taken twice.
+  const { serviceTier, ...plain } = more
+  const used = sum.percent === 100 && serviceTier !== undefined ? more : plain
+  const { price } = sum
+  sum.usage = addUsage(sum.usage, used)
+  if (!price) return
+  const { tiers: _, ...flat } = price
+  sum.cost = nanoUsdOf(sum.cost + costOf(used, isWhole ? flat : price))
 }
 
 interface Place {

@@ -77,11 +77,15 @@ export function nativeOf(
   for (const [dialect, endpoint] of Object.entries(provider.speaks)) {
     const { endpoints } = dialects.get(dialect) ?? {}
     const base = pathOf(endpoint, { model: '', stream: false, options: upstream.options })
-    if (!endpoints || base === undefined || !path.startsWith(base)) continue
-    const behind = path.slice(base.length)
+    const behind = endpoints && base !== undefined ? behindBase(path, base) : undefined
+    if (!endpoints || behind === undefined) continue
     const whole = endpoints.under + behind
-    if (!endpoints.roots.some((root) => whole === root || whole.startsWith(`${root}/`))) continue
-    return { dialect, upstream: id, relay: { deed: deedAt(endpoints, method, whole), path: withQuery(behind) } }
+    const isRooted = endpoints.roots.some((root) => whole === root || whole.startsWith(`${root}/`))
+    if (!isRooted && !endpoints.deed(method, whole)) continue
+    const deed = deedAt(endpoints, method, whole)
+    const { model } = deed
+    const relay = { deed, path: withQuery(behind), ...(model === undefined ? {} : { model }) }
+    return { dialect, upstream: id, relay }
   }
   return rest({})
 
@@ -126,6 +130,13 @@ const SOME_MODEL = 'some-model-of-this-vendor'
 
 /** Versions of an API differ in what they know, not in what an endpoint is. */
 const unversioned = (path: string): string => path.replace(/^\/v\d\w*(?=\/)/, '')
+
+/** What follows a provider's endpoint in a path, whichever version of the API is asked for. */
+function behindBase(path: string, base: string): string | undefined {
+  if (path.startsWith(base)) return path.slice(base.length)
+  const [asked, known] = [`${path}/`, `${base}/`].map(unversioned) as [string, string]
+  return asked.startsWith(known) ? `/${asked.slice(known.length, -1)}` : undefined
+}
 
 /** The endpoint read backwards: the model and the kind of reply that this path of it means. */
 function readPath(

@@ -99,7 +99,7 @@ export function relayRoutes(app: FastifyInstance, dialects: ReadonlyMap<string, 
   const served = [...ENDPOINTS, ...COUNTERS].map(({ path }) => path.slice('/v1'.length))
   const owned = new Set([...served, ...[...dialects.values()].flatMap(({ endpoints }) => endpoints?.roots ?? [])])
   for (const { id, endpoints } of dialects.values()) {
-    if (!endpoints) continue
+    if (!endpoints || endpoints.native) continue
     const handle = (request: FastifyRequest, reply: FastifyReply): void => {
       const [path = '', query] = request.url.slice('/v1'.length).split('?', 2)
       checkPath(path)

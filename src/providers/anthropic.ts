@@ -13,7 +13,8 @@ export default defineProvider({
   sign: (secret) => ({ 'x-api-key': secret }),
   signIn: { token: /^sk-ant-oat/, sign: (token) => ({ authorization: `Bearer ${token}` }) },
   headers: { 'anthropic-version': '2023-06-01' },
-  speaks: { 'anthropic-messages': '/v1/messages' },
+  speaks: { 'anthropic-messages': '/v1/messages', 'anthropic-batches': '/v1/messages/batches' },
+  batchPercent: 50,
   administration: ['/v1/organizations'],
   counts: {
     'anthropic-messages': {

@@ -21,7 +21,9 @@ export default defineProvider({
     'gemini-generate': ({ model, stream }) =>
       pathOf(model) + (stream ? ':streamGenerateContent?alt=sse' : ':generateContent'),
     'gemini-embeddings': ({ model }) => `${pathOf(model)}:batchEmbedContents`,
+    'gemini-objects': '/v1beta',
   },
+  batchPercent: 50,
   administration: ['/v1beta/auth_tokens', '/v1alpha/auth_tokens'],
   counts: {
     'gemini-generate': {

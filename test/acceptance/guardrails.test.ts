@@ -110,7 +110,7 @@ for (const route of everyRoute()) {
 
 for (const [dialect, samples] of Object.entries(RELAYED)) {
   test(`A84: ${dialect}, only relayed: every guardrail fires on the request`, async (t) => {
-    const gateway = await runGateway(t)
+    const gateway = await runGateway(t, ASKED)
     const { url } = await service(t, blocksStaff)
     for (const [type, rule] of Object.entries(RULES(url))) {
       if (type === 'json-schema') continue

@@ -58,7 +58,7 @@ test('A84: every family that is only relayed has a request here', () => {
 for (const [dialect, samples] of Object.entries(RELAYED)) {
   for (const { path, make } of samples) {
     test(`A84: ${path} (${dialect}), only relayed: masked upstream, blocked where it must be`, async (t) => {
-      const gateway = await runGateway(t)
+      const gateway = await runGateway(t, ASKED)
       await on(gateway, { entities: { CARD: 'block' } })
       const asked = make(`Write to ${EMAIL}, please`)
       const answer = await gateway.send(path, asked.body, asked.headers)

@@ -47,6 +47,20 @@ export const RELAYED: Readonly<
       make: (content) => ({ body: { items: [{ type: 'message', role: 'user', content }] } }),
     },
   ],
+  'anthropic-batches': [
+    {
+      path: '/v1/messages/batches',
+      make: (content) => ({
+        body: { requests: [{ custom_id: 'a', params: { model: 'x', messages: [{ role: 'user', content }] } }] },
+      }),
+    },
+  ],
+  'gemini-objects': [
+    {
+      path: '/gemini/v1beta/cachedContents',
+      make: (text) => ({ body: { model: 'models/gemini-2.5-flash', contents: [{ role: 'user', parts: [{ text }] }] } }),
+    },
+  ],
   'openai-compaction': [
     { path: '/v1/responses/compact', make: (input) => ({ body: { model: 'openai/gpt-5', input } }) },
   ],
@@ -155,7 +169,7 @@ const SAMPLES: Readonly<Record<string, Sample>> = {
 }
 
 /** The upstreams of the scripted provider that these requests are asked of. */
-export const ASKED = { upstreams: { openai: 'openai', custom: 'custom' } }
+export const ASKED = { upstreams: { openai: 'openai', custom: 'custom', anthropic: 'anthropic', gemini: 'gemini' } }
 
 /** Every route, streamed and not. Throws where a dialect has no sample: it must get one. */
 export function everyRoute(): Asking[] {

@@ -30,6 +30,7 @@ type Kept = { json: Doc; content?: Buffer; polls: number }
 const ROOTS: Record<string, string> = {
   '/files': 'file-',
   '/uploads': 'upload_',
+  '/messages/batches': 'msgbatch_',
   '/batches': 'batch_',
   '/fine_tuning/jobs': 'ftjob-',
   '/vector_stores': 'vs_',

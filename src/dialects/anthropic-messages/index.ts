@@ -66,6 +66,7 @@ export default defineDialect({
   },
 })
 
+export { failStream, writeError } from './errors.ts'
 // What other formats share that serve the same models, or whose names have the same alphabet.
 export { originalNames, wireId, wireName } from './names.ts'
 export { usageOf } from './usage.ts'

@@ -71,6 +71,7 @@ export default defineDialect({
 
 // What Google's other endpoints share with this one.
 export { bornInside, readError, writeError } from './errors.ts'
+export { namesIn } from './references.ts'
 export { usageOf } from './usage.ts'
 export { camelKeys, isObject, listOf, objectOf, stringOf } from './vocabulary.ts'
 export { failStream } from './writer.ts'

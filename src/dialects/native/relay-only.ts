@@ -2,7 +2,7 @@
  * A dialect that is only relayed: its requests and replies are never translated, so it is a table of endpoints and a way
  * to read usage. What modules want to see of it (texts both ways) and errors are the same for all.
  */
-import { type Dialect, defineDialect, type FieldType } from '../../core/dialect.ts'
+import { type ClientSide, type Dialect, defineDialect, type FieldType } from '../../core/dialect.ts'
 import { badRequest } from '../../core/errors.ts'
 import type { References } from '../../core/references.ts'
 import type { Endpoints } from '../../core/relay.ts'
@@ -30,6 +30,8 @@ export interface Family {
   readonly seals?: Seals
   /** The seals in an answer. */
   sealsIn?(body: JsonObject): readonly string[]
+  /** What its vendor's clients want of an answer's shape, where that is not OpenAI's. */
+  readonly shape?: Partial<Pick<ClientSide, 'requestIdHeader' | 'writeError' | 'failStream'>>
   /** An answer may have a field `error` that is part of it: the reason why a job failed. */
   readonly hasErrors?: true
 }
@@ -59,6 +61,7 @@ export function relayOnly(family: Family): Dialect {
       ping: ': ping\n\n',
       writeError,
       failStream,
+      ...family.shape,
     },
     upstream: {
       framing: 'sse',
