@@ -37,6 +37,8 @@ for (const file of globSync('dist/console/**/*').map((path) => path.replaceAll('
 writeFileSync('dist/executable/licenses.txt', licenses())
 assets['licenses.txt'] = 'dist/executable/licenses.txt'
 
+// A young generation of this size outlives an exchange, so that its garbage is not promoted; `gc` is for src/cli/after-start.ts.
+const V8_FLAGS = ['--max-semi-space-size=32', '--expose-gc']
 const config = {
   main,
   mainFormat: 'module',
@@ -45,12 +47,14 @@ const config = {
   disableExperimentalSEAWarning: true,
   // Made by the V8 that runs the build: another platform's V8 would only reject it.
   useCodeCache: isNative,
-  // A young generation of this size outlives an exchange, so that its garbage is not promoted.
-  execArgv: ['--max-semi-space-size=32', '--expose-gc', '--disable-warning=ExperimentalWarning'],
+  execArgv: [...V8_FLAGS, '--disable-warning=ExperimentalWarning'],
   assets,
 }
 writeFileSync('dist/executable/sea.json', `${JSON.stringify(config, undefined, 2)}\n`)
-const built = spawnSync(process.execPath, ['--build-sea', 'dist/executable/sea.json'], { encoding: 'utf8' })
+// V8 takes its compiled code only from one that was started with the same flags.
+const built = spawnSync(process.execPath, [...V8_FLAGS, '--build-sea', 'dist/executable/sea.json'], {
+  encoding: 'utf8',
+})
 if (built.status !== 0) fail(`node --build-sea failed\n${built.stdout}${built.stderr}`)
 chmodSync(output, 0o755)
 if (platform.startsWith('darwin-') && process.platform === 'darwin') {
