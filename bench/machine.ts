@@ -60,6 +60,12 @@ export function cpuMs(pid: number): number | undefined {
   return total
 }
 
+/** How long the serving thread of a process could have run so far and had to wait for its core, in milliseconds. */
+export function waitedMs(pid: number): number | undefined {
+  const waited = read(`/proc/${pid}/task/${pid}/schedstat`)?.split(' ', 2)[1]
+  return waited === undefined ? undefined : Number(waited) / 1e6
+}
+
 /** Resident memory of a process and its children, in megabytes (10^6 bytes). */
 export function residentMb(pid: number): number | undefined {
   let total: number | undefined

@@ -5,7 +5,7 @@
 import { type ChildProcess, fork, spawn } from 'node:child_process'
 import { join } from 'node:path'
 import type { Job, Outcome } from './load.ts'
-import { busyMs, canPin, cpuMs, pinned, RIG_CORE, residentMb } from './machine.ts'
+import { busyMs, canPin, cpuMs, pinned, RIG_CORE, residentMb, waitedMs } from './machine.ts'
 import type { Target } from './targets.ts'
 import { isStreamed, replyText, streamText, type WorkloadId } from './workloads.ts'
 
@@ -46,6 +46,8 @@ export interface Sample {
   readonly outcome: Outcome
   /** Of the gateway and its children, work that trailed behind included. Absent where the machine cannot say. */
   readonly cpuMs?: number
+  /** For what share of the time the gateway's serving thread waited for its core. */
+  readonly waited?: number
   /** Shares of one core, from 0: the core of upstream and load; and what neither they nor a gateway used. */
   readonly rigBusy?: number
   readonly elsewhere?: number
@@ -141,11 +143,13 @@ function ownMs(rig: Rig): number {
 
 async function once(rig: Rig, target: Target, job: Job): Promise<Sample> {
   const cpuBefore = target.pid === undefined ? undefined : cpuMs(target.pid)
+  const waitedBefore = target.pid === undefined ? undefined : waitedMs(target.pid)
   const busyBefore = busyMs()
   const ownBefore = ownMs(rig)
   const startedAt = performance.now()
   const outcome = await rig.load.run(job)
   const tookMs = performance.now() - startedAt
+  const waitedAfter = target.pid === undefined ? undefined : waitedMs(target.pid)
   const busyAfter = busyMs()
   const ownAfter = ownMs(rig)
   const busy = busyAfter.map((ms, core) => ms - (busyBefore[core] ?? 0))
@@ -153,6 +157,9 @@ async function once(rig: Rig, target: Target, job: Job): Promise<Sample> {
   return {
     outcome,
     ...(cpuBefore === undefined || cpuAfter === undefined ? {} : { cpuMs: cpuAfter - cpuBefore }),
+    ...(waitedBefore === undefined || waitedAfter === undefined
+      ? {}
+      : { waited: (waitedAfter - waitedBefore) / tookMs }),
     ...(busy.length === 0
       ? {}
       : {

@@ -53,6 +53,13 @@ const cpuUs =
     return sample?.cpuMs === undefined ? undefined : (sample.cpuMs * 1_000) / (sample.outcome.count * each)
   }
 
+const waitedPercent =
+  (phase: PhaseId): Figure =>
+  (results, id, trial) => {
+    const waited = sampleOf(results, id, phase, trial)?.waited
+    return waited === undefined ? undefined : waited * 100
+  }
+
 const latency =
   (phase: PhaseId, kind: 'latencyMs' | 'firstTextMs' | 'gapMs', share: 'p50' | 'p99'): Figure =>
   (results, id, trial) =>
@@ -94,6 +101,7 @@ export const FIGURES = {
   onep99: added(latency('one', 'latencyMs', 'p99')),
   ratep50: added(latency('rate', 'latencyMs', 'p50')),
   ratep99: added(latency('rate', 'latencyMs', 'p99')),
+  rateWaited: waitedPercent('rate'),
   long: addedLong,
   firstTextp50: added(latency('firstText', 'firstTextMs', 'p50')),
   firstTextp99: added(latency('firstText', 'firstTextMs', 'p99')),
@@ -117,6 +125,7 @@ const ROWS: readonly (readonly [figure: FigureId, name: string, decimals: number
   ['onep99', 'added at one client, p99 ms', 3],
   ['ratep50', 'added at 1,000 requests/s, p50 ms', 3],
   ['ratep99', 'added at 1,000 requests/s, p99 ms', 3],
+  ['rateWaited', 'of that time waited for its core, %', 1],
   ['long', 'a 60 KB prompt adds over a 1 KB one, p50 ms', 3],
   ['firstTextp50', 'added to the first text, p50 ms', 3],
   ['firstTextp99', 'added to the first text, p99 ms', 3],
