@@ -315,7 +315,7 @@ function fields(object: JsonObject, change: Change, place: Place, skipped?: Read
 /** Names that other formats give to the same places, where a request travels whole. */
 function placeOf(name: string): Place {
   if (name === 'user' || name === 'safety_identifier') return 'end-user'
-  if (name === 'filename' || name === 'file_name') return 'file-name'
+  if (name === 'filename' || name === 'file_name' || name.endsWith('; filename')) return 'file-name'
   return 'other'
 }
 

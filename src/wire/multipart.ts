@@ -8,6 +8,8 @@ import type { JsonValue } from '../core/request.ts'
 export interface FormPart {
   readonly name: string
   readonly isFile: boolean
+  /** What an uploaded file is called, where it says so. */
+  readonly fileName?: string
   /** Of the whole part, from its boundary on; of its content. */
   readonly start: number
   readonly contentStart: number
@@ -75,7 +77,7 @@ export function scanForm(body: Buffer, contentType: string, isOpen = false): For
   }
 }
 
-function named(head: string): { name: string; isFile: boolean } {
+function named(head: string): { name: string; isFile: boolean; fileName?: string } {
   const lines = head.split('\r\n')
   // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is refused
   if (lines.some((line) => /^[ \t]|[\u0000-\u0008\u000a-\u001f]/.test(line)))
@@ -90,26 +92,45 @@ function named(head: string): { name: string; isFile: boolean } {
   if (!isFile && lines.some((each) => /^content-transfer-encoding\s*:(?!\s*(?:7bit|8bit|binary)\s*$)/i.test(each))) {
     throw unreadable(`its field "${name}" is encoded`)
   }
-  return { name, isFile }
+  const names = [parameters.get('filename'), decoded(parameters.get('filename*'))]
+  const fileName = [...new Set(names.filter((each) => each))].join(' ')
+  return { name, isFile, ...(fileName === '' ? {} : { fileName }) }
+}
+
+/** `UTF-8''a%20b.wav` (RFC 8187); as it stands where it is not that. */
+function decoded(extended: string | undefined): string | undefined {
+  const value = extended?.split("'").at(-1)
+  try {
+    return value && decodeURIComponent(value)
+  } catch {
+    return extended
+  }
 }
 
 const unreadable = (problem: string) => badRequest(`The form in the request body cannot be read: ${problem}.`)
 
-/** The text fields; of those that stand more than once, all. Throws if a field that decides something stands twice. */
+/** The field under which a form says what its file is called. */
+const nameField = (part: string): string => `${part}; filename`
+
+/** The text fields, and what files are called; of those that stand more than once, all. Throws if a field that decides something stands twice. */
 export function formFields(body: Buffer, form: Form, single: readonly string[]): Record<string, JsonValue> {
   const fields = new Map<string, JsonValue>()
+  const add = (name: string, text: string): void => {
+    const known = fields.get(name)
+    fields.set(name, known === undefined ? text : [...(Array.isArray(known) ? known : [known]), text])
+  }
   for (const part of form.parts) {
     if (part.isFile) {
       if (single.includes(part.name)) throw badRequest(`"${part.name}" must be a text, not a file.`, part.name)
+      if (part.fileName !== undefined) add(nameField(part.name), part.fileName)
       continue
     }
     if (part.contentEnd - part.contentStart > MOST_FIELD) throw badRequest(`"${part.name}" is too long.`, part.name)
     const text = body.toString('utf8', part.contentStart, part.contentEnd)
-    const known = fields.get(part.name)
-    if (known !== undefined && single.includes(part.name)) {
+    if (fields.has(part.name) && single.includes(part.name)) {
       throw badRequest(`"${part.name}" stands more than once in the request body.`, part.name)
     }
-    fields.set(part.name, known === undefined ? text : [...(Array.isArray(known) ? known : [known]), text])
+    add(part.name, text)
   }
   return Object.fromEntries(fields)
 }
@@ -121,8 +142,13 @@ export function spliceForm(
   edits: Readonly<Record<string, JsonValue | undefined>>,
 ): Buffer[] {
   const pieces: Buffer[] = []
+  const called = new Map<string, JsonValue[]>()
+  for (const { name, fileName } of parts) {
+    const names = edits[nameField(name)]
+    if (fileName !== undefined && names) called.set(name, Array.isArray(names) ? [...names] : [names])
+  }
   for (const [name, value] of Object.entries(edits)) {
-    if (value === undefined || value === null) continue
+    if (value === undefined || value === null || name.endsWith(nameField(''))) continue
     for (const each of Array.isArray(value) ? (value as readonly JsonValue[]) : [value]) {
       const text = typeof each === 'string' ? each : JSON.stringify(each)
       const label = name.replace(/["\r\n]/g, (c) => encodeURIComponent(c))
@@ -131,11 +157,23 @@ export function spliceForm(
   }
   for (const [i, part] of parts.entries()) {
     const next = parts[i + 1]?.start ?? (part.contentStart === openFrom ? body.length : part.contentEnd + 2)
-    if (part.isFile || !Object.hasOwn(edits, part.name)) pieces.push(body.subarray(part.start, next))
+    if (!part.isFile && Object.hasOwn(edits, part.name)) continue
+    const fileName = part.fileName === undefined ? undefined : called.get(part.name)?.shift()
+    if (fileName === undefined || fileName === part.fileName) pieces.push(body.subarray(part.start, next))
+    else pieces.push(renamed(body, part, delimiter, String(fileName)), body.subarray(part.contentStart, next))
   }
   if (openFrom === undefined) pieces.push(Buffer.from(`${delimiter}--\r\n`))
   else if (parts.at(-1)?.contentStart !== openFrom) pieces.push(body.subarray(openFrom))
   return pieces
+}
+
+/** The head of a file's part with another name in it. */
+function renamed(body: Buffer, part: FormPart, delimiter: string, fileName: string): Buffer {
+  const escaped = (text: string): string => text.replace(/["\r\n]/g, (c) => encodeURIComponent(c))
+  const head = body.toString('utf8', part.start + delimiter.length + 2, part.contentStart - 4).split('\r\n')
+  const others = head.filter((line) => !/^content-disposition\s*:/i.test(line))
+  const named = `Content-Disposition: form-data; name="${escaped(part.name)}"; filename="${escaped(fileName)}"`
+  return Buffer.from(`${[delimiter, named, ...others].join('\r\n')}\r\n\r\n`)
 }
 
 type LatePart = Pick<FormPart, 'name' | 'isFile'>

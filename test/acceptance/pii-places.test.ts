@@ -101,6 +101,29 @@ test('where: each place can be left alone, and the others are still looked at', 
   assert.doesNotMatch(sentOf(gateway), /canary/)
 })
 
+test('what an uploaded file is called is hidden, and the file passes as it is', async (t) => {
+  const gateway = await runGateway(t)
+  const file = 'RIFF\u0000\u0001 its bytes'
+  const form = (fileName: string): Buffer =>
+    Buffer.from(
+      `--b\r\nContent-Disposition: form-data; name="model"\r\n\r\nopenai/whisper-1\r\n--b\r\nContent-Disposition: form-data; name="file"; ${fileName}\r\nContent-Type: audio/wav\r\n\r\n${file}\r\n--b--\r\n`,
+    )
+  const type = { 'content-type': 'multipart/form-data; boundary=b' }
+  for (const fileName of [
+    `filename="${EMAIL}.wav"`,
+    `filename="a.wav"; filename*=UTF-8''jane.canary%40example.com.wav`,
+  ]) {
+    for (const hidden of [true, false]) {
+      await on(gateway, { action: 'mask', where: { fileNames: hidden } })
+      const answer = await gateway.send('/v1/audio/transcriptions', form(fileName), type)
+      assert.notEqual(answer.status, 400, answer.text)
+      assert.equal(sentOf(gateway).includes('canary'), !hidden, sentOf(gateway))
+      assert.ok(sentOf(gateway).includes(`Content-Type: audio/wav\r\n\r\n${file}`))
+      if (hidden) assert.match(sentOf(gateway), /name="file"; filename="[^"]*\[EMAIL\]/)
+    }
+  }
+})
+
 test('A90: fenced code is left alone where that is wanted', async (t) => {
   const gateway = await runGateway(t)
   const text = `Mail ${EMAIL}:\n\`\`\`\nsend("inside@canary.example.com")\n\`\`\``

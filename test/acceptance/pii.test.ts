@@ -8,7 +8,8 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { dialects } from '../../src/dialects/index.ts'
 import { ASKED, everyRoute, formOf, RELAYED } from '../running/asking.ts'
-import { type Running, runGateway, streamedText } from '../running/index.ts'
+import { type Answer, type Running, runGateway, streamedText, until } from '../running/index.ts'
+import { assertStream } from '../streams/index.ts'
 
 const MODEL = 'openai/gpt-4o-mini'
 const EMAIL = 'jane.canary@example.com'
@@ -99,27 +100,112 @@ test('A87: a placeholder is restored however the stream is cut; equal values get
   assert.equal(seen.size, 1)
 })
 
-test('A89: arguments of a call are restored in streamed JSON, with escapes, and the JSON stays valid', async (t) => {
+test("A87: a placeholder that the model writes in small letters or escapes for Markdown is restored, and nobody else's is", async (t) => {
   const gateway = await runGateway(t)
-  const original = 'say "hi"\\ to\tEMP'
-  await on(gateway, { patterns: [{ name: 'STAFF', pattern: 'say "hi".{1,3}to\\sEMP' }] })
-  const tools = [{ type: 'function', function: { name: 'send', parameters: { type: 'object' } } }]
-  for (const stream of [false, true]) {
-    const asked = JSON.stringify({ to: EMAIL, words: original })
-    const answer = await gateway.chat(MODEL, `call:send${asked.replace(/"words":.*/, '"words":"X"}')}`, {
-      tools,
-      stream,
-    })
-    const calls = stream
-      ? answer.data
-          .filter((d) => d !== '[DONE]')
-          .map((d) => JSON.parse(d).choices[0]?.delta?.tool_calls?.[0]?.function?.arguments ?? '')
-          .join('')
-      : answer.json.choices[0].message.tool_calls[0].function.arguments
-    assert.deepEqual(JSON.parse(calls), { to: EMAIL, words: 'X' })
-    assert.doesNotMatch(sentOf(gateway), /canary/)
+  await on(gateway)
+  await gateway.chat(MODEL, `Mail ${EMAIL} now`)
+  const token = /\[EMAIL_\w+\]/.exec(sentOf(gateway))?.[0] as string
+  const foreign = '[EMAIL_aaaaaaaa]'
+  for (const written of [
+    token.toLowerCase(),
+    token.replace('_', '\\_'),
+    `**${token}**`,
+    `[${token}](x)`,
+    `[a ${token}`,
+  ]) {
+    for (const chunk of [1, 3, 64]) {
+      const model = `${MODEL}+split=${chunk}+text=${encodeURIComponent(`It is ${written}, not ${foreign}`)}`
+      for (const stream of [false, true]) {
+        const answer = await gateway.chat(model, `Mail ${EMAIL} now`, { stream })
+        const said = stream ? streamedText(answer) : answer.json.choices[0].message.content
+        assert.ok(said.includes(EMAIL) && said.endsWith(`, not ${foreign}`), `${written} ${chunk} ${stream}: ${said}`)
+      }
+    }
   }
 })
+
+test('an exchange that is running when the module is switched off ends as it began', async (t) => {
+  const gateway = await runGateway(t)
+  await on(gateway)
+  const running = gateway.chat(`${MODEL}+pace=20`, `Well, one two three four, mail ${EMAIL} now`, { stream: true })
+  await until(() => gateway.upstream.ledger.rows.length === 1, 'it is under way')
+  await gateway.admin('PUT', 'modules/pii', { mode: 'off' })
+  assert.match(streamedText(await running), new RegExp(`mail ${EMAIL} now$`))
+  await gateway.chat(MODEL, `Mail ${EMAIL} now`)
+  assert.match(sentOf(gateway), /canary/)
+})
+
+const CALLERS: Readonly<
+  Record<string, (gateway: Running, model: string, text: string, stream: boolean) => Promise<Answer>>
+> = {
+  'openai-chat': (gateway, model, content, stream) =>
+    gateway.chat(model, content, {
+      stream,
+      tools: [{ type: 'function', function: { name: 'send', parameters: ANY } }],
+    }),
+  'openai-responses': (gateway, model, input, stream) =>
+    gateway.send('/v1/responses', {
+      model,
+      input,
+      stream,
+      tools: [{ type: 'function', name: 'send', parameters: ANY, strict: false }],
+    }),
+  'anthropic-messages': (gateway, model, content, stream) =>
+    gateway.send('/v1/messages', {
+      model,
+      stream,
+      max_tokens: 900,
+      messages: [{ role: 'user', content }],
+      tools: [{ name: 'send', input_schema: ANY }],
+    }),
+  'gemini-generate': (gateway, model, text, stream) =>
+    gateway.send(`/v1beta/models/${model}:${stream ? 'streamGenerateContent?alt=sse' : 'generateContent'}`, {
+      contents: [{ role: 'user', parts: [{ text }] }],
+      tools: [{ functionDeclarations: [{ name: 'send', parameters: ANY }] }],
+    }),
+}
+const ANY = { type: 'object', properties: { to: { type: 'string' } } }
+
+for (const [dialect, ask] of Object.entries(CALLERS)) {
+  test(`A89: ${dialect}: arguments of a call are restored with escapes, streamed and not, whoever answers`, async (t) => {
+    const upstreams = { openai: 'openai', anthropic: 'anthropic', gemini: 'gemini' }
+    const gateway = await runGateway(t, { upstreams })
+    const original = 'Ann "Q" \\ O\tNeil \u{1f600}'
+    await on(gateway, { patterns: [{ name: 'STAFF', pattern: 'Ann "Q"[^}]{1,12}Neil \\x{1f600}' }] })
+    for (const model of ['openai/gpt-4o-mini', 'anthropic/claude-sonnet-4-5', 'gemini/gemini-2.5-flash']) {
+      for (const stream of [false, true]) {
+        const answer = await ask(gateway, model, `call:send{"to":"${EMAIL}","words":["${original}"]}`, stream)
+        assert.doesNotMatch(sentOf(gateway), /canary|Neil/)
+        const told = stream
+          ? answer.data.filter((data) => data !== '[DONE]').map((data) => JSON.parse(data))
+          : [answer.json]
+        if (stream) assertStream(dialect, answer.text)
+        assert.deepEqual(argumentsIn(told), { to: EMAIL, words: [original] }, `${model} ${stream}: ${answer.text}`)
+        assert.doesNotMatch(answer.text, /\[(?:EMAIL|STAFF)_/, 'no snapshot says otherwise')
+      }
+    }
+  })
+}
+
+/** The arguments of the only call, however the format says them. */
+// biome-ignore lint/suspicious/noExplicitAny: answers of many shapes
+function argumentsIn(told: readonly any[]): unknown {
+  const whole = (at: unknown): unknown => {
+    if (at === null || typeof at !== 'object') return undefined
+    const { args, input, type } = at as { args?: object; input?: object; type?: string }
+    if (args) return args
+    if (type === 'tool_use' && input && Object.keys(input).length > 0) return input
+    if (type === 'function_call') return JSON.parse((at as { arguments: string }).arguments || '{}')
+    return Object.values(at)
+      .map(whole)
+      .find((found) => found !== undefined)
+  }
+  const pieces = told.map(
+    (each) => each.choices?.[0]?.delta?.tool_calls?.[0]?.function?.arguments ?? each.delta?.partial_json ?? '',
+  )
+  const said: string = told[0]?.choices?.[0]?.message?.tool_calls?.[0]?.function?.arguments ?? pieces.join('')
+  return said ? JSON.parse(said) : told.map(whole).findLast((found) => found !== undefined)
+}
 
 test('A89: calls, results and structured output of earlier turns are masked; schemas are not touched', async (t) => {
   const gateway = await runGateway(t)

@@ -6,10 +6,18 @@
 /** Placeholder → original. Lives with its exchange, in memory alone. */
 export type Originals = ReadonlyMap<string, string>
 
-/** `[EMAIL_k3f9q2ab]`. */
-const TOKEN = /\[[A-Z][A-Z0-9_]{0,39}_[a-z0-9]{8,16}\]/g
-const BEGUN = /\[(?:[A-Z][A-Z0-9_]{0,39}(?:_[a-z0-9]{0,16})?)?$/
-const LONGEST = 60
+/** `[EMAIL_k3f9q2ab]`; models also write it in small letters, or escape the underscores for Markdown. */
+const TOKEN = /\[([A-Za-z][A-Za-z0-9_\\]{3,69})\]/g
+const BEGUN = /\[(?:[A-Za-z][A-Za-z0-9_\\]{0,69})?$/
+const LONGEST = 72
+
+function originalOf(token: string, inner: string, originals: Originals): string | undefined {
+  const exact = originals.get(token)
+  if (exact !== undefined) return exact
+  const plain = inner.replaceAll('\\', '')
+  const cut = plain.lastIndexOf('_')
+  return cut < 0 ? undefined : originals.get(`[${plain.slice(0, cut).toUpperCase()}${plain.slice(cut).toLowerCase()}]`)
+}
 
 export class Restoring {
   readonly #originals: Originals
@@ -43,8 +51,8 @@ export class Restoring {
 /** In a JSON text an original stands inside a string, so it must be escaped. */
 export function restore(text: string, originals: Originals, json: boolean): string {
   if (originals.size === 0 || !text.includes('[')) return text
-  return text.replace(TOKEN, (token) => {
-    const original = originals.get(token)
+  return text.replace(TOKEN, (token, inner: string) => {
+    const original = originalOf(token, inner, originals)
     if (original === undefined) return token
     return json ? JSON.stringify(original).slice(1, -1) : original
   })
