@@ -13,7 +13,7 @@ import { isPromise } from './faults.ts'
 import { mirror } from './mirror.ts'
 import type { Awaitable, Narrowed } from './module.ts'
 import { claimed, pinned } from './objects.ts'
-import { type AttemptPorts, bringsKey, dialectFor } from './outgoing.ts'
+import { type AttemptPorts, bringsKey, dialectFor, paidFor } from './outgoing.ts'
 import * as phases from './pipeline.ts'
 import { relayPlan } from './relay.ts'
 import type { Reply } from './reply.ts'
@@ -154,11 +154,13 @@ export function planFor(x: Exchange, snapshot: Snapshot, ports: PlanPorts, dry =
     ? routed.then((plan) => arrangedFor(x, plan, snapshot, ports, dry))
     : arrangedFor(x, routed, snapshot, ports, dry)
 }
-type PlanPorts = Pick<EnginePorts, 'dialects' | 'pins' | 'now'>
+type PlanPorts = Pick<EnginePorts, 'dialects' | 'pins' | 'now' | 'isSignIn'>
 
 /** Of the targets that routing found, those that can do it, in the order in which they are to be asked. */
 function arrangedFor(x: Exchange, routed: Plan, snapshot: Snapshot, ports: PlanPorts, dry: boolean): Plan {
-  const plan = pinned(x, routed)
+  const known = pinned(x, routed)
+  const targets = paidFor(x, known, ports)
+  const plan = targets === known.targets ? known : { ...known, targets }
   if (plan.targets.length === 0 && x.model === '') throw phases.noTarget(`no upstream offers ${x.operation}`)
   if (plan.targets.length === 0) {
     const may = x.principal?.mayAsk

@@ -80,6 +80,8 @@ export interface Upstream {
   /** Model names it is limited to; absent: whatever it takes. */
   readonly models?: readonly string[]
   readonly callerKeys: boolean
+  /** What a caller's own key is used for here is paid elsewhere, and booked at no cost. */
+  readonly callerPays?: true
   /** Link-local and metadata addresses that an administrator allowed by name. */
   readonly allowHosts?: readonly string[]
   readonly way?: Way
@@ -127,6 +129,8 @@ export interface Target {
   readonly maxPrice?: PriceCap
   /** Only asked when the targets without this have failed for that reason. */
   readonly fallback?: FallbackReason
+  /** The caller's own key pays for calls to it, and here they cost nothing. */
+  readonly paidByCaller?: true
   /** May go on with an answer that another target left unfinished. */
   readonly continues?: boolean
   /** Top-level body fields: set if absent, and set whatever the client said. Named in the client's dialect. */

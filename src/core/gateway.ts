@@ -256,6 +256,7 @@ export async function createGateway(parts: GatewayParts): Promise<Gateway> {
       options,
       ...(c.models === undefined ? {} : { models: c.models }),
       callerKeys: c.callerKeys ?? false,
+      ...(c.callerPays ? { callerPays: true } : {}),
       ...(c.allowHosts === undefined ? {} : { allowHosts: c.allowHosts }),
       ...(c.network === undefined ? {} : { way: wayOf(id, c.network, store.secrets) }),
       ...(c.healthCheck === undefined ? {} : { healthCheck: checkOf(id, provider, c.healthCheck) }),

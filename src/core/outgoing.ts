@@ -188,12 +188,25 @@ const vendorEdits = ({ stream, headers }: Exchange, target: Target, { id }: Dial
  * The caller's own key for this target, where an administrator allows it there: a vendor's sign-in at that vendor and
  * nowhere else (A69), any other key where the upstream was asked for by name.
  */
-function callerKey(x: Exchange, { upstream }: Target, ports: Pick<AttemptPorts, 'isSignIn'>): string | undefined {
+function callerKey(
+  x: Exchange,
+  { upstream }: Target,
+  ports: Pick<AttemptPorts, 'isSignIn'>,
+  via = x.plan?.via,
+): string | undefined {
   if (!upstream.callerKeys) return undefined
   const brought = broughtKey(x.headers, x.principal?.kind === 'local')
   if (brought === undefined) return undefined
   if (ports.isSignIn(brought)) return upstream.provider.signIn?.token.test(brought) ? brought : undefined
-  return x.plan?.via === 'upstream' ? brought : undefined
+  return via === 'upstream' ? brought : undefined
+}
+/** Targets at which the client's own key is used, and pays, know it before anything is held for them. */
+export function paidFor(x: Exchange, { targets, via }: Plan, ports: Pick<AttemptPorts, 'isSignIn'>): readonly Target[] {
+  if (!targets.some(({ upstream }) => upstream.callerPays)) return targets
+  return targets.map((target): Target => {
+    const pays = target.upstream.callerPays && callerKey(x, target, ports, via) !== undefined
+    return pays ? { ...target, paidByCaller: true } : target
+  })
 }
 /** Whether the client's own key is used at this target, instead of one of the pool. */
 export const bringsKey = (x: Exchange, target: Target, ports: Pick<AttemptPorts, 'isSignIn'>): boolean =>

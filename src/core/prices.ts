@@ -8,10 +8,13 @@ import { type Price, type Rates, WHOLE_SHARE } from './usage.ts'
 
 export interface Prices {
   /** Undefined: nobody knows. A price of zero is a price. Without a caller it is the price that holds for everybody. */
-  of(target: Pick<Target, 'upstream' | 'model'>, at: number, caller?: Principal): Price | undefined
+  of(target: Pick<Target, 'upstream' | 'model' | 'paidByCaller'>, at: number, caller?: Principal): Price | undefined
   /** The largest output that the model takes, where the catalog knows it. */
   outputLimitOf(model: string): number | undefined
 }
+
+/** It is a price, so nothing is unpriced; rating history again leaves rows with it alone. */
+export const PAID_BY_CALLER: Price = { version: 'paid-by-caller', rates: {} }
 
 interface Own {
   readonly from: number
@@ -34,7 +37,8 @@ export function compilePrices(configuration: Configuration, catalog: Catalog): P
     )
   }
   return {
-    of({ upstream, model }, at, caller) {
+    of({ upstream, model, paidByCaller }, at, caller) {
+      if (paidByCaller) return PAID_BY_CALLER
       if (own.size > 0) {
         const entries = own.get(`${upstream.id}/${model}`) ?? own.get(model)
         const found = entries?.find(({ from, entry }) => from <= at && holdsFor(entry, caller))

@@ -257,6 +257,7 @@ export interface UpstreamConfiguration {
   readonly headers?: Readonly<Record<string, string>>
   readonly models?: readonly string[]
   readonly callerKeys?: boolean
+  readonly callerPays?: boolean
   readonly allowHosts?: readonly string[]
   readonly network?: NetworkConfiguration
   readonly healthCheck?: { readonly everyMs: number; readonly path?: string }

@@ -57,6 +57,38 @@ for (const stream of [false, true]) {
   })
 }
 
+test('what a caller’s own sign-in pays costs nothing here: budgets let it through, and its tokens are counted', async (t) => {
+  const gateway = await start(t, { callerKeys: true, callerPays: true })
+  await gateway.admin('PUT', 'modules/budgets', { mode: 'enforce', settings: { onInsufficient: 'fallback' } })
+  const { key, id } = gateway.key()
+  const scope = { key: id }
+  await gateway.admin('POST', 'budgets', { scope, amountUsd: '0.000001', window: { kind: 'lifetime' } })
+  for (const stream of [false, true]) {
+    for (const model of [MODEL, 'anthropic/claude-of-tomorrow']) {
+      const answer = await ask(gateway, model, signedIn(key), stream)
+      assert.equal(answer.status, 200, answer.text)
+    }
+  }
+  const native = await gateway.send(
+    '/anthropic/v1/messages',
+    { model: MODEL, max_tokens: 50, messages: [{ role: 'user', content: 'hi' }] },
+    signedIn(key),
+  )
+  assert.equal(native.status, 200, native.text)
+  assert.deepEqual([...new Set(sent(gateway).map(([token]) => token))], [`Bearer ${TOKEN}`])
+  const pooled = { 'x-stockyard-key': key }
+  assert.equal((await ask(gateway, MODEL, pooled)).status, 429, 'what the pool would pay does not fit')
+  const second = await ask(gateway, `second/${MODEL}`, signedIn(key))
+  assert.equal(second.status, 429, 'nor what another upstream would')
+  type Sum = { costUsd: string; attempts: number; unpriced: number; tokens: { input: number; output: number } }
+  const booked = async () => (await gateway.usage('principal')) as unknown as Sum[]
+  const [row] = await booked()
+  assert.deepEqual([row?.costUsd, Number(row?.attempts), Number(row?.unpriced)], ['0', 5, 0])
+  assert.ok((row?.tokens.input ?? 0) > 0 && (row?.tokens.output ?? 0) > 0)
+  await gateway.admin('POST', 'usage/reprice', { upstream: 'anthropic', model: MODEL, all: true })
+  assert.equal((await booked())[0]?.costUsd, '0', 'another price changes nothing about it')
+})
+
 test('A69: without an administrator’s word the pool pays, and the token goes nowhere', async (t) => {
   const gateway = await start(t)
   const { key } = gateway.key()

@@ -312,6 +312,7 @@ export const configurationRoutes: readonly CoreRoute[] = [
         credentials: u.credentials.map(({ id, weight }) => ({ id, weight })),
         ...(u.models ? { models: u.models } : {}),
         callerKeys: u.callerKeys,
+        callerPays: u.callerPays ?? false,
       })),
     }),
   },

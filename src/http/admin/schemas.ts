@@ -78,6 +78,9 @@ export const Upstream = Type.Object(
     headers: Type.Optional(Headers),
     models: Type.Optional(Type.Array(Type.String())),
     callerKeys: Type.Optional(Type.Boolean()),
+    callerPays: Type.Optional(
+      Type.Boolean({ description: 'What a caller’s own key is used for here is booked at no cost.' }),
+    ),
     allowHosts: Type.Optional(Type.Array(Type.String())),
     network: Type.Optional(Network),
     healthCheck: Type.Optional(

@@ -5,7 +5,7 @@
 import type { Terms } from '../../core/directory.ts'
 import type { Host } from '../../core/module.ts'
 import { divideRounded, type NanoUsd, nanoUsdOf, ZERO } from '../../core/money.ts'
-import { compilePrice } from '../../core/prices.ts'
+import { compilePrice, PAID_BY_CALLER } from '../../core/prices.ts'
 import type { AdjustmentRow, Charge, ClosedRow } from '../../core/store.ts'
 import { costOf, type Price } from '../../core/usage.ts'
 
@@ -123,6 +123,7 @@ export function chargeOf(row: ClosedRow | AdjustmentRow, book: TermsBook): Charg
   const found = book.inForce(row.organization, row.team, row.at)
   if (!found || row.outcome === 'in-doubt') return undefined
   if (!isDelivered(row) && found.terms.failed !== true) return { charge: ZERO, terms: found.id }
+  if (row.priceVersion === PAID_BY_CALLER.version) return { charge: ZERO, terms: found.id }
   const own = priceFor(found, row)
   if (own) return { charge: row.usage.source === 'none' ? ZERO : costOf(row.usage, own), terms: found.id }
   return { charge: marked(row.cost, found.share), terms: found.id }

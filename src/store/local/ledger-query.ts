@@ -1,7 +1,8 @@
 /** Single facts out of the ledger: the attempts of one exchange, what has no price yet, and what another price makes of it. */
-import { type Kysely, sql } from 'kysely'
+import { type Kysely, type SqlBool, sql } from 'kysely'
 import type { AttemptOutcome } from '../../core/exchange.ts'
 import { formatDollars, type NanoUsd, nanoUsdOf } from '../../core/money.ts'
+import { PAID_BY_CALLER } from '../../core/prices.ts'
 import type { AdjustmentRow } from '../../core/store.ts'
 import { costOf, type Price, type Usage } from '../../core/usage.ts'
 import { type LedgerColumns, type LedgerTables, usageOf } from './ledger-table.ts'
@@ -123,6 +124,7 @@ export async function reprice(db: Kysely<LedgerTables>, question: RepriceQuestio
       .where('usage_source', '<>', sql.lit('none'))
       .where('upstream', '=', question.upstream)
       .where('upstream_model', '=', question.upstreamModel)
+      .where(sql<SqlBool>`price_version IS NOT ${PAID_BY_CALLER.version}`)
     query = filtered(query, question.filters)
     if (question.unpricedOnly) query = query.where('price_version', 'is', null).where(NOT_ADJUSTED)
     const rows = await query.execute()
