@@ -75,6 +75,18 @@ suite('the end of a stream', () => {
     )
   })
 
+  test('A51: an end without a stop reason finishes as what was said lets it; the end of nothing is none', () => {
+    const stop = { type: 'message_stop' }
+    const reasonOf = (events: readonly ReplyEvent[]) => events.flatMap((e) => (e.type === 'finish' ? e.reason : []))
+    const call = begin(0, { type: 'tool_use', id: 'toolu_1', name: 'f', input: {} })
+    assert.deepEqual(reasonOf(read([START, begin(0, { type: 'text', text: 'Hi' }), stop])), ['stop'])
+    assert.deepEqual(reasonOf(read([START, call, close(0), stop])), ['tool-calls'])
+    assert.equal(
+      codeOf(() => read([stop])),
+      'upstream_incomplete',
+    )
+  })
+
   test('what comes after the end says nothing more', () => {
     const events = read([START, ...ending('end_turn'), START, begin(0, { type: 'text', text: 'again' })])
     assert.equal(events.filter(({ type }) => type === 'reply-start').length, 1)

@@ -105,7 +105,8 @@ export class MessageReader implements StreamReader {
         break
       }
       case 'message_stop':
-        this.#closeAll(events)
+        if (this.#state === 'waiting') throw failure('upstream_incomplete')
+        if (this.#state === 'started') this.#finish({ stop_reason: this.#calls > 0 ? 'tool_use' : 'end_turn' }, events)
         this.#state = 'ended'
         events.push({ type: 'reply-end' })
         break
