@@ -252,7 +252,8 @@ export async function createGateway(parts: GatewayParts): Promise<Gateway> {
       provider,
       baseUrl: baseUrl.replace(/\/+$/, ''),
       credentials,
-      headers: c.headers ?? {},
+      // In lower case they take the place of the same ones of ours.
+      headers: Object.fromEntries(Object.entries(c.headers ?? {}).map(([name, text]) => [name.toLowerCase(), text])),
       options,
       ...(c.models === undefined ? {} : { models: c.models }),
       callerKeys: c.callerKeys ?? false,

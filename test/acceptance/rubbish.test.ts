@@ -63,3 +63,53 @@ test('A17, T58: rubbish in a body, a path or a query of the admin API is refused
   assert.deepEqual(wrong, [])
   assert.equal((await gateway.chat('mock/echo', 'still here')).status, 200)
 })
+
+test('T58: names that every object has are names like any other', async (t) => {
+  const gateway = await runGateway(t)
+  const bodies = {
+    upstreams: { provider: 'openai', baseUrl: `${gateway.upstream.url}/v1`, credentials: [{ id: 'm', secret: 's' }] },
+    routes: { targets: [{ upstream: 'openai', model: 'gpt-4o-mini' }] },
+    aliases: { model: 'openai/gpt-4o-mini' },
+  }
+  const admin = { authorization: `Bearer ${gateway.adminKey}` }
+  for (const [section, body] of Object.entries(bodies)) {
+    for (const name of ['constructor', '__proto__', 'toString', 'hasOwnProperty']) {
+      if (section === 'upstreams' && name !== 'constructor') continue
+      const path = `${section}/${name}`
+      const ask = (method: string) => exchange(`${gateway.url}/api/${path}`, method, undefined, admin)
+      assert.equal((await ask('GET')).status, 404, path)
+      const { before } = await gateway.admin('PUT', path, body)
+      assert.equal(before, null, path)
+      assert.ok((await gateway.admin('PUT', path, body)).before, path)
+      assert.equal((await ask('GET')).status, 200, path)
+      const model = section === 'upstreams' ? `${name}/gpt-4o-mini` : name
+      assert.equal((await gateway.chat(model, 'hi')).status, 200, path)
+      assert.equal((await ask('DELETE')).status, 200, path)
+      assert.equal((await gateway.chat(model, 'hi')).status, 404, path)
+    }
+  }
+})
+
+test('T57: headers of an upstream take the place of ours, and none of them frames the request', async (t) => {
+  const gateway = await runGateway(t)
+  const put = (headers: object) => {
+    const secret = 'sk-of-this-test'
+    const body = {
+      provider: 'openai',
+      baseUrl: `${gateway.upstream.url}/v1`,
+      headers,
+      credentials: [{ id: 'm', secret }],
+    }
+    return gateway.admin('PUT', 'upstreams/own', body)
+  }
+  for (const name of ['Transfer-Encoding', 'content-length', 'Connection', 'EXPECT', 'upgrade']) {
+    await assert.rejects(put({ [name]: 'x' }), /400 .*says how a request is sent/, name)
+  }
+  await put({ Authorization: 'Bearer another', 'User-Agent': 'mine', 'X-Team': 'a' })
+  assert.equal((await gateway.chat('own/gpt-4o-mini', 'hi')).status, 200)
+  const sent = gateway.upstream.ledger.rows.at(-1)?.headers
+  assert.deepEqual(
+    [sent?.authorization, sent?.['user-agent'], sent?.['x-team']],
+    ['Bearer sk-of-this-test', 'mine', 'a'],
+  )
+})

@@ -1,6 +1,6 @@
 /** Routes that change what is compiled: modules, upstreams, routes, aliases, prices, revisions, the configuration file. */
 import { type TObject, Type } from 'typebox'
-import { failure } from '../../core/errors.ts'
+import { badRequest, failure } from '../../core/errors.ts'
 import { percentile } from '../../core/faults.ts'
 import type { Gateway } from '../../core/gateway.ts'
 import { OBSERVABLE, type Phase } from '../../core/module.ts'
@@ -34,6 +34,12 @@ function refuseFileOwned(now: Configuration, name: string): void {
   throw failure('conflict', { problem: `${name} is owned by the file ${now.file.name}; change it there and apply it.` })
 }
 
+/** Names are anybody's: what every object has is no entry. */
+function entryOf(now: Configuration, section: Section, name: string): JsonValue | undefined {
+  const entries = (now[section] ?? {}) as unknown as Record<string, JsonValue>
+  return Object.hasOwn(entries, name) ? entries[name] : undefined
+}
+
 /** Sets (or, with undefined, removes) one entry of one section. Answers with what changed and, unless dry, the revision. */
 async function put(context: AdminContext, call: CoreCall, section: Section, name: string, value: unknown) {
   const { gateway } = context
@@ -43,7 +49,7 @@ async function put(context: AdminContext, call: CoreCall, section: Section, name
     return { ...now, [section]: value === undefined ? others : { ...others, [name]: value } }
   }
   const now = gateway.snapshot.configuration
-  const before = ((now[section] ?? {}) as unknown as Record<string, JsonValue>)[name] ?? null
+  const before = entryOf(now, section, name) ?? null
   const after = (value ?? null) as JsonValue
   if (call.dry) {
     edit(now)
@@ -74,7 +80,7 @@ function entry(section: Section, what: string, schema: TObject, example: JsonObj
       answer: anything,
       example,
       handle({ gateway }, call) {
-        const found = ((gateway.snapshot.configuration[section] ?? {}) as Record<string, unknown>)[nameOf(call)]
+        const found = entryOf(gateway.snapshot.configuration, section, nameOf(call))
         if (!found) throw failure('not_found', { what: `${what} "${nameOf(call)}"` })
         return found
       },
@@ -142,10 +148,21 @@ function checkUpstreamId(id: string): void {
   })
 }
 
+/** They say how a message stands on its connection: whoever writes it says them. */
+const FRAMING =
+  /^(?:connection|content-length|expect|keep-alive|proxy-connection|te|trailer|transfer-encoding|upgrade)$/i
+
+function checkHeaders(id: string, headers: object = {}): void {
+  const name = Object.keys(headers).find((each) => FRAMING.test(each))
+  if (name === undefined) return
+  throw badRequest(`upstream "${id}": the header ${name} says how a request is sent, and cannot be set.`, 'headers')
+}
+
 async function putUpstream(context: AdminContext, call: CoreCall): Promise<unknown> {
   const id = nameOf(call)
   checkUpstreamId(id)
   const { credentials = [], network, ...rest } = parseStrict(Upstream, call.body)
+  checkHeaders(id, rest.headers)
   const { secrets } = context.gateway.store
   const undo: (() => void)[] = []
   const seal = (name: string, secret: string): void => {
@@ -200,10 +217,13 @@ function planFile(gateway: Gateway, input: unknown, name: string) {
       else result.set(id, value)
     }
     for (const [id, raw] of Object.entries(wanted)) {
-      if (section === 'upstreams') checkUpstreamId(id)
+      if (section === 'upstreams') {
+        checkUpstreamId(id)
+        checkHeaders(id, (raw as { headers?: object }).headers)
+      }
       const value = section === 'modules' ? { mode: 'enforce', settings: {}, ...(raw as object) } : raw
       owns.push(`${section}/${id}`)
-      const before = current[id] ?? null
+      const before = entryOf(now, section, id) ?? null
       if (JSON.stringify(before) !== JSON.stringify(value)) {
         changes.push({
           object: `${section}/${id}`,
