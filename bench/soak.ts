@@ -15,7 +15,8 @@ const concurrency = Number(values.concurrency)
 if (!(minutes > 0 && minutes <= 24 * 60)) throw new Error(`--minutes ${values.minutes}: up to a day`)
 if (!(concurrency >= 1 && concurrency <= 1_000)) throw new Error(`--concurrency ${values.concurrency}: 1 to 1000`)
 const totalMs = minutes * 60_000
-const WARM_UP = 0.25
+/** Heaps and caches grow for so long; of a short run half is all that can be given to that. */
+const WARM_UP_MS = Math.max(totalMs / 4, Math.min(120_000, totalMs / 2))
 const SAMPLE_MS = Math.min(5_000, totalMs / 40)
 const ABORTS = 0.1
 
@@ -55,7 +56,7 @@ function slope(of: typeof samples): number {
 }
 
 await Promise.all([watch(), ...Array.from({ length: concurrency }, lane)])
-const after = samples.filter(({ at }) => at >= totalMs * WARM_UP)
+const after = samples.filter(({ at }) => at >= WARM_UP_MS)
 for (const { at, mb } of samples.filter((_, i) => i % Math.ceil(samples.length / 12) === 0)) {
   console.log(`${(at / 60_000).toFixed(1)} min  ${mb} MiB`)
 }

@@ -27,6 +27,9 @@ export function classify(status: number, complaint: UpstreamComplaint): ErrorCod
       return 'upstream_model_missing'
     case 408:
       return 'upstream_timeout'
+    // Too early: to be sent again, and nothing that the client could mend.
+    case 425:
+      return 'upstream_error'
     case 429:
       return 'upstream_rate_limited'
     case 503:
@@ -73,7 +76,9 @@ export function upstreamError(
   const judged = target.upstream.provider.classify?.(status, complaint) ?? classify(status, complaint)
   // Where no model was asked for, what is missing is what the request named.
   const isNamed = judged === 'upstream_model_missing' && target.model === ''
-  const code = refined(isNamed ? 'upstream_rejected' : judged, complaint)
+  // A model has nothing that a request could be in conflict with: it is the vendor's own, and passes.
+  const isPassing = status === 409 && judged === 'upstream_rejected' && target.model !== ''
+  const code = isPassing ? 'upstream_error' : refined(isNamed ? 'upstream_rejected' : judged, complaint)
   const message = complaint.message === undefined ? undefined : redact(complaint.message, secrets).slice(0, 2_000)
   const kind = ERRORS[code]
   const patch =

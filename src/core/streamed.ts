@@ -36,7 +36,9 @@ export async function streamed(a: Answered, signal: AbortSignal): Promise<Reply>
       for (const frame of batch) {
         frames++
         bytes += frame.bytes.length
-        if (frame.marks & (MARK.content | MARK.final)) seen = true
+        if (frame.marks & MARK.content) seen = true
+        // An end alone, without a reason to be one, is no answer yet.
+        else if (frame.marks & MARK.final && isOver(watcher)) seen = true
       }
       if (seen || frames > MOST_PEEKED_FRAMES || bytes > MOST_PEEKED_BYTES) break
     }
@@ -69,6 +71,8 @@ export async function streamed(a: Answered, signal: AbortSignal): Promise<Reply>
     batches: { [Symbol.asyncIterator]: () => resumed(peeked, source, end) },
   }
 }
+
+const isOver = ({ facts }: Watcher): boolean => facts.complete || facts.finish !== undefined
 
 /** What was peeked, then the rest. Leaving it early closes the attempt as left by the client. */
 function resumed(

@@ -115,7 +115,7 @@ export function retryAfterMs(headers: Readonly<Record<string, string>>, now: num
   return Number.isNaN(at) ? undefined : Math.max(0, at - now)
 }
 
-/** A plain, non-negative decimal below 10^10. */
+/** A plain, non-negative decimal. What is above 10^10 is for ever, and as good as that. */
 function number(text: string | undefined): number | undefined {
-  return text !== undefined && /^\s*\d{1,10}(?:\.\d{1,9})?\s*$/.test(text) ? Number(text) : undefined
+  return text !== undefined && /^\s*\d{1,40}(?:\.\d{1,9})?\s*$/.test(text) ? Math.min(Number(text), 1e10) : undefined
 }
