@@ -309,6 +309,9 @@ async function start(options: ServeOptions, undo: (() => Promise<unknown>)[]): P
       await new Promise((resolve) => setTimeout(resolve, 20))
     app.server.closeAllConnections()
     await closed
+    // Whoever was cut off is booked, too, before the ledger closes.
+    while (running.size > 0 && performance.now() < deadline + 10_000)
+      await new Promise((resolve) => setTimeout(resolve, 20))
     await recorder.flush()
     clearInterval(looking)
     await gateway.close()

@@ -505,7 +505,8 @@ async function* told(job: Delivery, portions: AsyncGenerator<Portion>): AsyncGen
     if (!over) {
       if (hides) keepsHidden(job)
       void portions.return(undefined).catch(() => {})
-      void books.finish('client_cancel', reply.status, failure('client_closed'))
+      // Whoever left waits for nothing; who stops the gateway does.
+      await books.finish('client_cancel', reply.status, failure('client_closed'))
     }
   }
 }

@@ -148,10 +148,14 @@ function createDoor(parts: DataPlaneParts, dialect: Dialect): Door {
     const x = new Arrival({ id: parts.nextId(), arrivedAt, request, peer, dialect, snapshot, signal })
     const running = { x, controller, place: -1 }
     parts.running.add(running)
-    // A stop waits until the last byte is handed over, not only written.
+    // A stop waits until the last byte is handed over, not only written, and all of it is booked.
+    let unfinished = 2
+    const over = (): void => {
+      if (--unfinished === 0) parts.running.delete(running)
+    }
     out.once('close', () => {
       if (!out.writableFinished) controller.abort()
-      parts.running.delete(running)
+      over()
     })
     const envelope = address?.array ? new JsonArrayEnvelope() : undefined
     let ping: Pinger | undefined
@@ -204,6 +208,7 @@ function createDoor(parts: DataPlaneParts, dialect: Dialect): Door {
     } finally {
       ping?.stop()
       leave()
+      over()
     }
   }
 }

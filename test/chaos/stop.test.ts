@@ -5,7 +5,8 @@
 import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { exchange, runGateway, until } from '../running/index.ts'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { type Answer, exchange, runGateway, until } from '../running/index.ts'
 import { attemptsIn, launch, MODEL, openStream, scratch, spawnGateway, upstreamFor } from './spawned.ts'
 
 const STREAMS = process.env.STOCKYARD_LONG ? 200 : 20
@@ -68,6 +69,61 @@ test('A20: at the end of the grace a stream is told so in its own dialect, and w
   assert.deepEqual(
     attempts.map((a) => `${a.outcome} ${a.source}`),
     ['partial estimated', 'partial estimated', 'partial estimated', 'failed none'],
+  )
+})
+
+test('A20: at the end of the grace every dialect is told, before content and after it, and nobody waits for a reader that stopped', async (t) => {
+  const provider = { openai: 'gpt-4o-mini', anthropic: 'claude-haiku-4-5', gemini: 'gemini-2.5-flash' }
+  const gateway = await runGateway(t, {
+    pingMs: 100,
+    upstreams: Object.fromEntries(Object.keys(provider).map((id) => [id, id])),
+  })
+  const messages = [{ role: 'user', content: 'tell me a long story' }]
+  const contents = [{ role: 'user', parts: [{ text: 'tell me a long story' }] }]
+  const asked: Promise<readonly [what: string, answer: Answer, failed: RegExp, finished: RegExp]>[] = []
+  for (const [upstream, name] of Object.entries(provider)) {
+    for (const how of ['chunks=9+stall=5', 'stall=0']) {
+      const model = `${upstream}/${name}+${how}`
+      const told = async (path: string, body: object, failed: RegExp, finished: RegExp) => {
+        const answer = await gateway.send(path, body)
+        return [`${path} ${model}`, answer, failed, finished] as const
+      }
+      asked.push(
+        told(
+          '/v1/chat/completions',
+          { model, stream: true, messages },
+          /^\{"error":.*shutting_down/,
+          /\[DONE\]|"finish_reason":"/,
+        ),
+        told('/v1/responses', { model, stream: true, input: 'hi' }, /shutting_down/, /response\.completed/),
+        told(
+          '/v1/messages',
+          { model, stream: true, max_tokens: 99, messages },
+          /^\{"type":"error"/,
+          /message_stop|"stop_reason":"/,
+        ),
+        told(`/v1beta/models/${model}:streamGenerateContent?alt=sse`, { contents }, /^\{"error":/, /"finishReason"/),
+      )
+    }
+  }
+  await until(() => gateway.upstream.ledger.rows.length === asked.length, 'all are upstream')
+  const deaf = await openStream(gateway.url, `${MODEL}+endless`, 'and I do not listen', true)
+  await until(() => gateway.upstream.ledger.rows.length === asked.length + 1, 'that one, too')
+  // What comes before content has to be pinged for its head to be out.
+  await sleep(500)
+  const began = performance.now()
+  await gateway.served.close(300)
+  assert.ok(performance.now() - began < 20_000, 'the stop waits for nobody any longer than its grace')
+  for (const each of asked) {
+    const [what, answer, failed, finished] = await each
+    assert.equal(answer.status, 200, what)
+    assert.match(answer.data.at(-1) ?? '', failed, `${what}: ${answer.text.slice(-400)}`)
+    assert.doesNotMatch(answer.text, finished, what)
+  }
+  deaf.leave()
+  assert.ok(
+    attemptsIn(gateway.dataDir).every(({ outcome }) => outcome),
+    'every call is closed',
   )
 })
 
