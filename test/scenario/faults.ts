@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict'
 import type { TestContext } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type Answer, type Running, runGateway, streamedText } from '../running/index.ts'
+import { type Answer, type Running, runGateway, streamedText, until } from '../running/index.ts'
 
 export type Mode = 'unstreamed' | 'streamed'
 
@@ -241,15 +241,24 @@ export const FAULTS: readonly Fault[] = [
   {
     name: 'primary recovers',
     modes: BOTH,
-    calls: { one: 6, two: 12 },
+    calls: { one: 15, two: 60 },
     async run(gateway, mode) {
       await gateway.admin('PUT', 'modules/breakers', {
         mode: 'enforce',
         settings: { minimumCalls: 3, cooldownMs: 500 },
       })
-      break_(gateway, 'status=503', 3)
+      let isBroken = true
+      gateway.upstream.script({
+        match: ({ headers }) => isBroken && headers.authorization === keyOf('one'),
+        behaviour: 'status=503',
+        times: Number.POSITIVE_INFINITY,
+      })
       for (let i = 0; i < 6; i++) whole(await ask(gateway, mode), mode, 'two')
-      await sleep(600)
+      isBroken = false
+      await until(async () => {
+        await sleep(50)
+        return (await ask(gateway, mode)).headers['x-stockyard-upstream'] === 'one'
+      }, 'the first is asked again')
       for (let i = 0; i < 3; i++) whole(await ask(gateway, mode), mode, 'one')
       return 'two meanwhile, one again after its rest'
     },
