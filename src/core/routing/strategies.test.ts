@@ -59,6 +59,17 @@ test('usage: fewer tokens in this minute by weight come first, and a new minute 
   assertShare(counts.much ?? 0, 10_000, 0.5)
 })
 
+test('least-busy, usage: a weight of 0 is for when nothing else is left; several of them share', () => {
+  for (const strategy of ['least-busy', 'usage'] as const) {
+    const busy = target('busy')
+    busy.health.inFlight = 500
+    busy.health.minute.use(NOW, 9_000_000)
+    for (let i = 0; i < 50; i++) assert.equal(order(strategy, [target('zero', 0), busy]), 'busy zero')
+    const counts = firsts(strategy, [target('a', 0), target('b', 0)], 10_000)
+    assertShare(counts.a ?? 0, 10_000, 0.5)
+  }
+})
+
 test('latency: the slowest of all is never drawn, the others share; one that is not known is tried once at a time', () => {
   const [fast, even, slow] = [target('fast'), target('even'), target('slow')] as const
   for (const [{ health }, ms] of [

@@ -53,13 +53,18 @@ function latency(targets: readonly Target[], { now }: StrategyContext): readonly
   ]
 }
 
+/** Behind whatever any target bears. */
+const LAST = 1e12
+/** What a target bears for its weight; those without any come last, and share among themselves. */
+const borne = (load: number, weight: number): number => (weight > 0 ? load / weight : LAST + load)
+
 /** Equals are taken in random order, or the first of them would get everything. */
 function leastBusy(targets: readonly Target[]): readonly Target[] {
-  return sortedBy(targets, ({ health, weight }) => (health.inFlight + Math.random() * 0.5) / (weight || 1))
+  return sortedBy(targets, ({ health, weight }) => borne(health.inFlight + Math.random() * 0.5, weight))
 }
 
 function usage(targets: readonly Target[], { now }: StrategyContext): readonly Target[] {
-  return sortedBy(targets, ({ health, weight }) => (health.minute.tokens(now) + Math.random()) / (weight || 1))
+  return sortedBy(targets, ({ health, weight }) => borne(health.minute.tokens(now) + Math.random(), weight))
 }
 
 /** For this very request: its input as estimated, and the output it allows. Unknown prices come last. */
