@@ -365,3 +365,29 @@ test('splits: about the share that was asked for, and the same side for the same
   }
   assert.ok(canary >= 6 && canary <= 32, `${canary} of 60`)
 })
+
+for (const stream of [false, true]) {
+  test(`a route that changes, and an upstream that goes, change nothing for a request that is under way${stream ? ', streamed' : ''}`, async (t) => {
+    const gateway = await runGateway(t, five)
+    await gateway.admin('PUT', 'modules/failover', { mode: 'enforce', settings: { attemptsPerTarget: 1 } })
+    const behaviour = stream ? 'chunks=8+pace=100' : 'delay=800'
+    await gateway.admin('PUT', 'routes/r', {
+      targets: [
+        { upstream: 'one', model: 'gpt-4o-mini+delay=800+status=503' },
+        { upstream: 'two', model: `gpt-4o-mini+${behaviour}` },
+      ],
+    })
+    const running = gateway.chat('r', 'under way', { stream })
+    await gateway.upstream.until(({ ledger }) => ledger.rows.length === 1, 30_000)
+    await gateway.admin('PUT', 'routes/r', { strategy: 'weighted', targets: [target('three')] })
+    for (const name of ['one', 'two']) await gateway.admin('DELETE', `upstreams/${name}`)
+    assert.equal(servedBy(await gateway.chat('r', 'the next one', { stream })), 'three')
+    const answer = await running
+    assert.equal(servedBy(answer), 'two')
+    if (stream) assert.equal(answer.data.at(-1), '[DONE]')
+    await gateway.admin('DELETE', 'routes/r')
+    assert.equal((await gateway.chat('r', 'and now', { stream })).status, 404)
+    const { targets } = await gateway.admin('GET', 'health/targets')
+    assert.ok(targets.every((each: { inFlight: number }) => each.inFlight === 0))
+  })
+}
