@@ -37,7 +37,9 @@ export function chatProblems(told: readonly Told[]): string[] {
         choices.set(index, choice)
         if (delta?.role !== 'assistant') problems.push(`choice ${index} opens without its role`)
       } else if (delta?.role !== undefined) problems.push(`choice ${index} opens twice`)
-      if (choice.reason !== undefined) problems.push(`choice ${index} goes on after ${choice.reason}`)
+      // What was found in a text (filters) may be told behind its end.
+      if (choice.reason !== undefined && (finish_reason !== null || Object.keys(delta ?? {}).length > 0))
+        problems.push(`choice ${index} goes on after ${choice.reason}`)
       for (const call of delta?.tool_calls ?? []) {
         if (call.index === choice.calls.length) {
           if (!call.id || !call.function?.name) problems.push(`call ${call.index} begins without id or name`)

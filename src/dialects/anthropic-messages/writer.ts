@@ -21,17 +21,22 @@ class Ending {
   usage: Usage | undefined
   finish: Finish | undefined
   hasCalls = false
+  #refuses = false
 
   note(event: ReplyEvent): void {
     if (event.type === 'usage-report') this.usage = event.usage
     else if (event.type === 'reply-start' && event.usage) this.usage = event.usage
     else if (event.type === 'finish') this.finish = event
     else if (event.type === 'tool-call-start') this.hasCalls = true
+    else if (event.type === 'refusal-delta' && event.text !== '') this.#refuses = true
   }
 
   get stopReason(): string {
     const kept = stringOf(ownRest(this.finish?.rest).stop_reason)
-    return kept ?? stopReasonOf(this.finish?.reason ?? 'stop', this.hasCalls, this.finish?.stopSequence)
+    const reason = this.finish?.reason ?? 'stop'
+    // Others say in the text alone that it is a refusal.
+    const meant = this.#refuses && reason === 'stop' ? 'refusal' : reason
+    return kept ?? stopReasonOf(meant, this.hasCalls, this.finish?.stopSequence)
   }
 
   get rest(): JsonObject {
