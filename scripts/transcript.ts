@@ -31,7 +31,9 @@ const VOLATILE: readonly [RegExp, string][] = [
 /** One shell for the whole page, so that what is exported and what runs in the background stays. */
 function openShell(home: string, port: string) {
   const bin = join(home, 'stockyard')
-  writeFileSync(bin, `#!/bin/sh\nexec '${process.execPath}' '${join(root, 'src/main.ts')}' "$@"\n`, { mode: 0o755 })
+  writeFileSync(bin, `#!/bin/sh\nexec '${process.execPath}' '${join(root, 'scripts/start.mjs')}' "$@"\n`, {
+    mode: 0o755,
+  })
   const shell = spawn('sh', [], {
     cwd: home,
     // Nothing of whoever runs this: no key, no proxy, no other gateway. Of its own group, so that it ends with all it began.

@@ -5,10 +5,9 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { promisify } from 'node:util'
-import { scratch } from '../chaos/spawned.ts'
+import { MAIN, scratch } from '../chaos/spawned.ts'
 import { runGateway } from '../running/index.ts'
 
-const MAIN = new URL('../../src/main.ts', import.meta.url).pathname
 const run = promisify(execFile)
 
 test('a command that is used wrongly says so in a line; a group of commands without more lists what is there', async (t) => {

@@ -25,7 +25,7 @@ function homeOf(t: TestContext): string {
 
 async function connect(home: string, ...words: string[]): Promise<{ code: number | null; out: string }> {
   const { PATH } = process.env
-  const child = spawn(process.execPath, [join(root, 'src/main.ts'), 'connect', ...words], {
+  const child = spawn(process.execPath, [join(root, 'scripts/start.mjs'), 'connect', ...words], {
     env: { PATH, HOME: home, USERPROFILE: home },
   })
   let out = ''

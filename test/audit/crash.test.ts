@@ -9,10 +9,9 @@ import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { ADMIN_KEY, MODEL, type Spawned, scratch, spawnGateway, upstreamFor } from '../chaos/spawned.ts'
+import { ADMIN_KEY, MAIN, MODEL, type Spawned, scratch, spawnGateway, upstreamFor } from '../chaos/spawned.ts'
 import { until } from '../running/index.ts'
 
-const MAIN = new URL('../../src/main.ts', import.meta.url).pathname
 const cli = (...args: string[]) =>
   spawnSync(process.execPath, [MAIN, ...args], {
     encoding: 'utf8',

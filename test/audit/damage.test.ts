@@ -7,10 +7,9 @@ import { spawnSync } from 'node:child_process'
 import { cpSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
-import { ADMIN_KEY, launch, MODEL, scratch, spawnGateway, upstreamFor } from '../chaos/spawned.ts'
+import { ADMIN_KEY, launch, MAIN, MODEL, scratch, spawnGateway, upstreamFor } from '../chaos/spawned.ts'
 import { exchange, until } from '../running/index.ts'
 
-const MAIN = new URL('../../src/main.ts', import.meta.url).pathname
 const cli = (...args: string[]) =>
   spawnSync(process.execPath, [MAIN, ...args], {
     encoding: 'utf8',

@@ -22,7 +22,7 @@ import { DatabaseSync } from 'node:sqlite'
 import { type TestContext, test } from 'node:test'
 import { type Sealed, textOf } from '../../src/modules/audit/record.ts'
 import { Recorder } from '../../src/modules/audit/recorder.ts'
-import { ADMIN_KEY, MODEL, scratch, spawnGateway, upstreamFor } from '../chaos/spawned.ts'
+import { ADMIN_KEY, MAIN, MODEL, scratch, spawnGateway, upstreamFor } from '../chaos/spawned.ts'
 import { exchange, type Running, runGateway, until } from '../running/index.ts'
 import { draft } from './log.ts'
 
@@ -31,7 +31,6 @@ const strict = (gateway: Running, devices: object[] = [], anchors: object[] = []
 const records = async (gateway: Running, query: string) => (await gateway.admin('GET', `audit?${query}`)).records
 const arrived = (gateway: Running): number => gateway.upstream.ledger.rows.length
 
-const MAIN = new URL('../../src/main.ts', import.meta.url).pathname
 const NOBODY = 65_534
 
 /** Another process's write lock: the database hangs for whoever wants to write. Undone by the returned function. */

@@ -12,7 +12,8 @@ import type { TestContext } from 'node:test'
 import { type Answer, exchange } from '../running/index.ts'
 import { startUpstream, type Upstream } from '../upstream/index.ts'
 
-const MAIN = new URL('../../src/main.ts', import.meta.url).pathname
+/** As `npm start` runs it: a bundle, made anew where a source is newer, which starts in a fifth of the time of the sources. */
+export const MAIN = new URL('../../scripts/start.mjs', import.meta.url).pathname
 export const ADMIN_KEY = 'sk-sy-admin-of-this-test'
 export const MODEL = 'openai/gpt-4o-mini'
 

@@ -98,7 +98,10 @@ test('the snippets of README.md do what it says', { timeout: 600_000 }, async (t
   const dataDir = join(home, 'data')
   // Nothing of whoever runs the tests: no key, no proxy, no other gateway.
   const env = { PATH: process.env.PATH, HOME: home, NO_COLOR: '1' }
-  const gateway = spawn(process.execPath, ['src/main.ts', '--port', '0', '--data-dir', dataDir], { cwd: root, env })
+  const gateway = spawn(process.execPath, ['scripts/start.mjs', '--port', '0', '--data-dir', dataDir], {
+    cwd: root,
+    env,
+  })
   const over = new Promise((resolve) => gateway.once('exit', resolve))
   t.after(async () => {
     gateway.kill('SIGTERM')
@@ -114,7 +117,7 @@ test('the snippets of README.md do what it says', { timeout: 600_000 }, async (t
       .replaceAll('http://127.0.0.1:4200', url)
       .replaceAll('http://127.0.0.1:11434', `http://127.0.0.1:${nobody}`)
       // What the script does, without a second of npm each time.
-      .replaceAll('npm start --', `'${process.execPath}' src/main.ts`)
+      .replaceAll('npm start --', `'${process.execPath}' scripts/start.mjs`)
 
   let run = 0
   for (const snippet of snippets) {

@@ -237,9 +237,13 @@ test('the command writes the file once, answers as JSON, and names the place of 
   const folder = mkdtempSync(join(tmpdir(), 'stockyard-import-'))
   try {
     const run = (...words: string[]) =>
-      spawnSync(process.execPath, [resolve(import.meta.dirname, '../../main.ts'), 'import', 'litellm', ...words], {
-        encoding: 'utf8',
-      })
+      spawnSync(
+        process.execPath,
+        [resolve(import.meta.dirname, '../../../scripts/start.mjs'), 'import', 'litellm', ...words],
+        {
+          encoding: 'utf8',
+        },
+      )
     const [good, bad, out] = ['good.yaml', 'bad.yaml', 'stockyard.yaml'].map((name) => join(folder, name)) as [
       string,
       string,
