@@ -175,6 +175,8 @@ export function createMetrics(): { readonly registry: Registry; readonly metrics
       exchanges(1, x.ended.outcome, x.operation)
       if (x.ended.unpriced) unpriced.inc()
       for (const a of x.attempts) {
+        // One that a module stopped was not made.
+        if (!a.opened) continue
         const upstream = a.target.upstream.id
         attempts(1, upstream, a.outcome ?? 'unknown')
         if (!a.usage) continue
