@@ -7,6 +7,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { dialects } from '../../src/dialects/index.ts'
+import { detectors } from '../../src/modules/pii/detectors/index.ts'
 import { ASKED, everyRoute, formOf, RELAYED } from '../running/asking.ts'
 import { type Answer, type Running, runGateway, streamedText, until } from '../running/index.ts'
 import { assertStream } from '../streams/index.ts'
@@ -310,6 +311,30 @@ test('T95: a recognizer that fails, is late or answers nonsense refuses the requ
   await on(gateway, { recognizer: { url: 'http://127.0.0.1:9', timeoutMs: 100 } })
   assert.equal((await gateway.chat(MODEL, 'Jane Doe lives here', { stream: true })).status, 503)
   assert.equal(gateway.upstream.ledger.rows.slice(before).filter((row) => /chat/.test(row.path)).length, 0)
+})
+
+test('T95: a detector that throws refuses the request, and ends a reply before what it could not look at', async (t) => {
+  const gateway = await runGateway(t)
+  const card = detectors.find(({ entity, check }) => entity === 'CARD' && check) as { check?: unknown }
+  const { check } = card
+  t.after(() => Object.assign(card, { check }))
+  Object.assign(card, {
+    check() {
+      throw new Error('broken')
+    },
+  })
+  for (const stream of [false, true]) {
+    await on(gateway)
+    const before = gateway.upstream.ledger.rows.length
+    const refused = await gateway.chat(MODEL, `Pay with ${CARD}, ${EMAIL}`, { stream })
+    assert.equal(refused.status, 503)
+    assert.doesNotMatch(refused.text, /4111|canary/)
+    assert.equal(gateway.upstream.ledger.rows.length, before, 'nothing goes upstream')
+    await on(gateway, { requests: false, replies: true })
+    const heard = await gateway.chat(MODEL, `All is well so far, and then ${CARD} comes`, { stream })
+    assert.match(heard.text, /module_unavailable/)
+    assert.doesNotMatch(heard.text, /4111|comes|\[DONE\]/)
+  }
 })
 
 test('T81: token numbers and fields named twice are refused, for nobody can tell what they say', async (t) => {
