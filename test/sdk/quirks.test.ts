@@ -5,10 +5,12 @@
  */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import fc from 'fast-check'
 import type { FinishReason } from '../../src/core/reply.ts'
 import type { JsonObject } from '../../src/core/request.ts'
+import { inputTokens, outputTokens } from '../../src/core/usage.ts'
 import { dialects } from '../../src/dialects/index.ts'
-import { collect, readBody, readStream, writtenBody, writtenStream } from '../replay/replay.ts'
+import { collect, readBody, readStream, watchStream, writtenBody, writtenStream } from '../replay/replay.ts'
 import { assertStream } from '../streams/index.ts'
 import { PARSERS, type Seen } from './parsers.ts'
 
@@ -525,3 +527,24 @@ for (const one of CASES) {
     })
   }
 }
+
+test('A70, A2: on the relay the same is counted, however the bytes are cut and whatever comments stand between', () => {
+  const seed = Date.now() % 1_000_000
+  fc.assert(
+    fc.property(fc.constantFrom(...CASES), fc.integer({ min: 1, max: 200 }), fc.nat({ max: 5 }), (one, size, ping) => {
+      const source = dialectOf(one.source)
+      const pinged = {
+        ...one,
+        events: one.events.flatMap((event, i) => (i % 6 === ping ? [': ping\n\n', event] : [event])),
+      }
+      const cut = pieces(bytesOf(pinged, '\n'), size)
+      const { facts } = watchStream(source, cut, { stream: true })
+      const events = readStream(source, cut)
+      assert.deepEqual(events, readStream(source, [bytesOf(one, '\n')]), one.name)
+      const used = facts.usage && [inputTokens(facts.usage), outputTokens(facts.usage)]
+      assert.deepEqual([facts.complete, facts.error, used], [true, undefined, one.usage], one.name)
+      assert.equal(facts.finish, collect(events).finish, one.name)
+    }),
+    { seed, numRuns: 300 },
+  )
+})
