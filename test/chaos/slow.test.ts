@@ -26,7 +26,7 @@ async function stopped(url: string, model: string): Promise<net.Socket> {
 }
 
 test('T54: readers that stop are paused upstream, cut off after the stall limit, and booked', async (t) => {
-  const readers = process.env.STOCKYARD_LONG ? 100 : 12
+  const readers = process.env.STOCKYARD_LONG ? 50 : 12
   const patienceMs = process.env.STOCKYARD_LONG ? 240_000 : 30_000
   const gateway = await runGateway(t, { stallMs: 2_000 })
   const sockets = await Promise.all(
