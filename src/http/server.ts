@@ -58,6 +58,8 @@ export function createServer(options: ServerOptions): FastifyInstance {
     // Node looks for late ones this often.
     connectionsCheckingInterval: Math.min(5_000, headersTimeout, requestTimeoutMs),
     noDelay: true,
+    // A reader that stops is noticed early: see what may wait for it in wire/call.ts.
+    highWaterMark: 32 * 1024,
   }
   const app = fastify({
     bodyLimit: options.bodyLimitBytes,
