@@ -37,7 +37,7 @@ for (const file of globSync('dist/console/**/*').map((path) => path.replaceAll('
 writeFileSync('dist/executable/licenses.txt', licenses())
 assets['licenses.txt'] = 'dist/executable/licenses.txt'
 
-// A young generation of this size outlives an exchange, so that its garbage is not promoted; `gc` is for src/cli/after-start.ts.
+// A young generation of this size outlives an exchange, so that its garbage is not promoted; `gc` is for src/cli/quiet-moments.ts.
 const V8_FLAGS = ['--max-semi-space-size=32', '--expose-gc']
 const config = {
   main,

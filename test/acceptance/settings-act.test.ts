@@ -274,6 +274,7 @@ const ELSEWHERE: Readonly<Record<string, string>> = {
   'Route.targets.capabilities': 'test/scenario/routing.test.ts',
   'Route.targets.maxPrice': 'test/scenario/routing.test.ts',
   'Route.targets.continues': 'test/scenario/continuation.test.ts',
+  'Upstream.callerPays': 'test/acceptance/sign-ins.test.ts',
   'Upstream.network.proxy': 'test/acceptance/upstream-network.test.ts',
   'Upstream.network.ca': 'test/acceptance/upstream-network.test.ts',
   'Upstream.network.certificate': 'test/acceptance/upstream-network.test.ts',
