@@ -328,7 +328,7 @@ test('mistakes are told in the dialect of the client, and nothing goes upstream'
   await asGoogle(400, gateway.send(`/v1beta/models/${model}:streamGenerateContent`, {}))
   await asGoogle(404, generate(gateway, 'no-such-model:generateContent', 'x'))
   await asGoogle(404, generate(gateway, `${model}:teleport`, 'x'))
-  await asGoogle(404, generate(gateway, model, 'x'))
+  await asGoogle(405, generate(gateway, model, 'x'))
   await asGoogle(400, generate(gateway, 'a%0Ab:generateContent', 'x'))
   assert.equal(gateway.upstream.ledger.rows.length, 0)
 })
