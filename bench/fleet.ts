@@ -80,7 +80,7 @@ export async function startFleet({ failingShare, chunks, paceMs }: Behavior): Pr
   const { PATH, HOME } = process.env
   const child = spawn(
     process.execPath,
-    ['--max-semi-space-size=32', '--expose-gc', main, 'serve', '--port', '0', '--data-dir', dataDir],
+    ['--max-semi-space-size=32', main, 'serve', '--port', '0', '--data-dir', dataDir],
     {
       env: { PATH, HOME, STOCKYARD_ADMIN_KEY: ADMIN_KEY },
       stdio: ['ignore', 'pipe', 'inherit'],

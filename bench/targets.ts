@@ -51,7 +51,7 @@ export const LABELS: Readonly<Record<TargetId, string>> = {
 const root = join(import.meta.dirname, '..')
 const portkeyMain = join(import.meta.dirname, 'node_modules/@portkey-ai/gateway/build/start-server.js')
 /** What `npm start` gives the product, given to everyone. */
-const NODE_FLAGS = ['--max-semi-space-size=32', '--expose-gc']
+const NODE_FLAGS = ['--max-semi-space-size=32']
 const ADMIN_KEY = 'sk-sy-admin_of-the-bench-only'
 const READY_MS = 20_000
 export const executable = join(root, 'dist/stockyard')

@@ -37,8 +37,8 @@ for (const file of globSync('dist/console/**/*').map((path) => path.replaceAll('
 writeFileSync('dist/executable/licenses.txt', licenses())
 assets['licenses.txt'] = 'dist/executable/licenses.txt'
 
-// A young generation of this size outlives an exchange, so that its garbage is not promoted; `gc` is for src/cli/quiet-moments.ts.
-const V8_FLAGS = ['--max-semi-space-size=32', '--expose-gc']
+// A young generation of this size outlives an exchange, so that its garbage is not promoted.
+const V8_FLAGS = ['--max-semi-space-size=32']
 const config = {
   main,
   mainFormat: 'module',

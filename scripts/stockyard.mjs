@@ -31,7 +31,7 @@ if (node === undefined) {
   process.exit(1)
 }
 
-const args = ['--max-semi-space-size=32', '--expose-gc', join(root, 'scripts/start.mjs'), ...process.argv.slice(2)]
+const args = ['--max-semi-space-size=32', join(root, 'scripts/start.mjs'), ...process.argv.slice(2)]
 // Replacing this process leaves nobody in between: no signal to forward, no child to outlive a `kill -9`.
 if (typeof process.execve === 'function' && process.platform !== 'win32') {
   process.execve(node, [node, ...args], process.env)

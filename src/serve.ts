@@ -88,8 +88,6 @@ export interface Served {
   readonly adminKeyFile: string
   /** The server's own table of what it answers. */
   readonly routes: readonly Route[]
-  /** How many exchanges there are at this moment. */
-  running(): number
   /** New connections get this certificate; running ones keep theirs. Throws if it is none. */
   reloadTls(tls: { readonly cert: Buffer; readonly key: Buffer }): void
   /** Ends running exchanges after the grace, and gives everything back. */
@@ -326,7 +324,6 @@ async function start(options: ServeOptions, undo: (() => Promise<unknown>)[]): P
     newAdminKey: key.made,
     adminKeyFile: key.file,
     routes,
-    running: () => running.size,
     reloadTls: (tls) => (app.server as unknown as TlsServer).setSecureContext({ ...tls }),
     close: (graceMs = 30_000) => {
       closing ??= close(graceMs)

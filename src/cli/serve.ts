@@ -2,7 +2,6 @@
 import { readFileSync } from 'node:fs'
 import { applyFile } from '../http/admin/configuration.ts'
 import { type Served, serve } from '../serve.ts'
-import { tidyInQuietMoments } from './quiet-moments.ts'
 import { startFailure } from './start-failure.ts'
 import { fail, portOf } from './words.ts'
 import { programUrl, tokenUrl, workerUrl } from './worker-url.ts'
@@ -81,7 +80,6 @@ export async function runServe(flags: ServeFlags): Promise<void> {
   })
   process.on('SIGTERM', stop)
   process.on('SIGINT', stop)
-  tidyInQuietMoments(() => served.running() === 0)
   // Last: whoever reads it may stop us at once.
   console.log(banner(served, flags))
 }
