@@ -12,6 +12,7 @@ import { until } from '../running/index.ts'
 import {
   attemptsIn,
   type BookedAttempt,
+  load,
   MODEL,
   openStream,
   type Spawned,
@@ -24,25 +25,6 @@ const ROUNDS = Number(process.env.STOCKYARD_KILLS ?? 10)
 const CLIENTS = 6
 /** Two seconds are the goal on an idle machine; with other tests beside it, loading the program alone takes as long. */
 const MOST_START_MS = 8_000
-
-/** Request ids of answers that their client saw whole. */
-async function load(gateway: Spawned, answered: Set<string>, goOn: () => boolean): Promise<void> {
-  for (let n = 0; goOn(); n++) {
-    try {
-      if (n % 2 === 0) {
-        const stream = await openStream(gateway.url, `${MODEL}+chunks=4+pace=2`, `request ${n}`)
-        const { text, whole } = await stream.over
-        if (whole && text.includes('data: [DONE]')) answered.add(stream.headers['x-stockyard-request-id'] as string)
-      } else {
-        const answer = await gateway.chat(MODEL, `request ${n}`)
-        if (answer.status === 200) answered.add(answer.headers['x-stockyard-request-id'] as string)
-      }
-    } catch {
-      // The gateway is gone.
-      return
-    }
-  }
-}
 
 /** Every change writes the whole configuration, so that it must not grow with the rounds. */
 const MOST_UPSTREAMS = 50

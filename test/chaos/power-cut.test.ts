@@ -21,7 +21,7 @@ import { DatabaseSync } from 'node:sqlite'
 import { type TestContext, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { until } from '../running/index.ts'
-import { atEnd, attemptsIn, MODEL, openStream, type Spawned, scratch, spawnGateway, upstreamFor } from './spawned.ts'
+import { atEnd, attemptsIn, load, MODEL, type Spawned, scratch, spawnGateway, upstreamFor } from './spawned.ts'
 
 const CUTS = Number(process.env.STOCKYARD_KILLS ?? 2)
 const CLIENTS = 6
@@ -55,24 +55,6 @@ async function halt(gateway: Spawned): Promise<void> {
 interface Told {
   readonly answered: Set<string>
   readonly made: Set<string>
-}
-
-async function load(gateway: Spawned, { answered }: Told, client: number, goOn: () => boolean): Promise<void> {
-  for (let n = 0; goOn(); n++) {
-    try {
-      if ((n + client) % 2 === 0) {
-        const stream = await openStream(gateway.url, `${MODEL}+chunks=4+pace=2`, `request ${n}`)
-        const { text, whole } = await stream.over
-        if (whole && text.includes('data: [DONE]')) answered.add(stream.headers['x-stockyard-request-id'] as string)
-      } else {
-        const answer = await gateway.chat(MODEL, `request ${n}`)
-        if (answer.status === 200) answered.add(answer.headers['x-stockyard-request-id'] as string)
-      }
-    } catch {
-      // The power is gone.
-      return
-    }
-  }
 }
 
 async function administrate(gateway: Spawned, { made }: Told, round: number, goOn: () => boolean): Promise<void> {
@@ -111,7 +93,7 @@ test(`T03: ${CUTS} power cuts under load lose no acknowledged change and, where 
     let over = false
     const goOn = () => !over
     const running = [
-      ...Array.from({ length: CLIENTS }, (_, n) => load(gateway, told, n, goOn)),
+      ...Array.from({ length: CLIENTS }, (_, client) => load(gateway, told.answered, goOn, client)),
       administrate(gateway, told, round, goOn),
     ]
     await until(() => told.answered.size > before + 10 && told.made.size > round, 'it is under load', 20_000)

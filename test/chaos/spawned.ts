@@ -174,6 +174,25 @@ export function openStream(url: string, model: string, text: string, paused = fa
   })
 }
 
+/** Asks, by turns for a stream and a whole answer, until it is over; `answered` gets the ids of what came whole. */
+export async function load(gateway: Spawned, answered: Set<string>, goOn: () => boolean, client = 0): Promise<void> {
+  for (let n = 0; goOn(); n++) {
+    try {
+      if ((n + client) % 2 === 0) {
+        const stream = await openStream(gateway.url, `${MODEL}+chunks=4+pace=2`, `request ${n}`)
+        const { text, whole } = await stream.over
+        if (whole && text.includes('data: [DONE]')) answered.add(stream.headers['x-stockyard-request-id'] as string)
+      } else {
+        const answer = await gateway.chat(MODEL, `request ${n}`)
+        if (answer.status === 200) answered.add(answer.headers['x-stockyard-request-id'] as string)
+      }
+    } catch {
+      // The gateway is gone.
+      return
+    }
+  }
+}
+
 export interface BookedAttempt {
   readonly attempt: number
   readonly exchange: string

@@ -72,6 +72,29 @@ test('T91: what is denied in arguments is redacted however it is escaped and cut
   )
 })
 
+test('T91: arguments stay JSON where what is held back begins inside an escape', async () => {
+  // With nothing held back, only what comes after the find was complete can be replaced.
+  for (const [hold, instead] of [
+    [0, 'EMP-12345[REDACTED]'],
+    [64, '[REDACTED]'],
+  ] as const) {
+    const hooks = await started({ type: 'regex', action: 'redact', patterns: ['EMP-[0-9]{6}'] }, hold)
+    for (const mark of ['"', '\\', '\u0001']) {
+      for (let n = 0; n < 12; n++) {
+        const value = `${'x'.repeat(n)}${mark.repeat(41)}EMP-123456${mark.repeat(41)}`
+        const json = JSON.stringify({ a: value, b: value })
+        const out = said(
+          hooks.stream?.(x(true)) as Stage,
+          json,
+          [...json].map((_, i) => i + 1),
+        )
+        const left = value.replace('EMP-123456', instead)
+        assert.deepEqual(JSON.parse(out), { a: left, b: left }, json)
+      }
+    }
+  }
+})
+
 test('T91: what is denied in arguments stops them before any of it has left', async () => {
   const hooks = await started({ type: 'words', words: ['Übel'] }, 64)
   fc.assert(

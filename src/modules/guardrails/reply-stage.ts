@@ -2,6 +2,7 @@
  * The rules over a reply. Places are looked for in a window that moves with the text; what needs the whole or asks somebody
  * else has its word when all of it has passed and the end is still here. A body is refused; a stream is cut off.
  */
+import { ESCAPES, inString, type Mapped, mapped, unescaped, unfinishedEscape } from '../../core/escapes.ts'
 import type { Exchange } from '../../core/exchange.ts'
 import type { Host, Stage } from '../../core/module.ts'
 import type { ReplyEvent } from '../../core/reply.ts'
@@ -9,7 +10,6 @@ import type { JsonObject, Rest } from '../../core/request.ts'
 import { mapStrings } from '../../core/texts.ts'
 import type { Background } from './background.ts'
 import { type Compiled, evidence, fired, wholeAction } from './compiled.ts'
-import { inString, type Read, readEscapes } from './escapes.ts'
 import { STEP, VIEW } from './looks.ts'
 import { ask, isRemote } from './remote/index.ts'
 import { anotherAnswer, repairs } from './repair.ts'
@@ -48,7 +48,11 @@ const withText = (event: Delta, text: string): ReplyEvent => {
 const isText = (event: ReplyEvent): boolean =>
   event.type === 'text-start' || event.type === 'text-delta' || event.type === 'text-end'
 
-const written = ({ start, end }: Span, read: Read): Span => ({ start: read.written(start), end: read.written(end) })
+const readEscapes = (json: string): Mapped => mapped(json, ESCAPES, unescaped)
+const written = ({ start, end }: Span, read: Mapped): Span => ({
+  start: read.original(start),
+  end: read.original(end),
+})
 
 export class GuardStage implements Stage {
   readonly #host: Host
@@ -269,10 +273,11 @@ export class GuardStage implements Stage {
       else if (channel.unseen > 0) this.#sight(channel, channel.view)
       channel.unseen = 0
     }
-    return channel.held === '' ? [] : this.#advance(channel, channel.last, 0)
+    return channel.held === '' ? [] : this.#advance(channel, channel.last)
   }
 
-  #advance(channel: Channel, event: Delta, hold: number): readonly ReplyEvent[] {
+  /** Without `hold` the text is over. */
+  #advance(channel: Channel, event: Delta, hold?: number): readonly ReplyEvent[] {
     const redact: Span[] = []
     const { left, json } = channel
     const text = left + channel.held
@@ -297,7 +302,8 @@ export class GuardStage implements Stage {
       if (blocks) this.#host.refuse('guardrail_blocked', { rule: rule.id, reason: 'the answer holds what it denies' })
     }
     redact.sort((a, b) => a.start - b.start)
-    let cut = Math.max(left.length, text.length - hold)
+    let cut = Math.max(left.length, text.length - (hold ?? 0))
+    if (json && hold !== undefined) cut = Math.max(left.length, unfinishedEscape(text.slice(0, cut)))
     // A find that may still grow waits with what is held.
     for (const { start, end } of redact) if (start < cut && end > cut) cut = Math.max(left.length, start)
     let out = ''

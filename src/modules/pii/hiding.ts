@@ -3,6 +3,7 @@
  * characters are held back, usually the word that is being written. The same function serves whole texts, as one piece.
  */
 
+import { inString, unfinishedEscape } from '../../core/escapes.ts'
 import type { Find, Span } from './find.ts'
 import { fold } from './fold.ts'
 import { openFrom } from './runs.ts'
@@ -141,12 +142,7 @@ export class Hiding {
         this.#ticks = 0
       }
     }
-    if (this.#json) {
-      for (let i = 0; i < text.length; i++) {
-        if (text[i] === '\\' && this.#inString) i++
-        else if (text[i] === '"') this.#inString = !this.#inString
-      }
-    }
+    if (this.#json) this.#inString = inString(text, this.#inString)
     return text
   }
 
@@ -171,15 +167,6 @@ export class Hiding {
     this.#left = (this.#left + piece.slice(0, goesOn)).slice(-LOOK_BACK)
     return piece.slice(goesOn)
   }
-}
-
-/** Where an escape begins that the text breaks off in; its length if none. */
-function unfinishedEscape(text: string): number {
-  const broken = /\\(?:u[0-9a-fA-F]{0,3})?$/.exec(text)
-  if (!broken) return text.length
-  let slashes = broken.index
-  while (text[slashes - 1] === '\\') slashes--
-  return (broken.index - slashes) % 2 === 0 ? broken.index : text.length
 }
 
 /** Invisible characters before a cut go with what follows them: they may stand inside a find. */
