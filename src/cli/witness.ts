@@ -2,7 +2,7 @@
  * `stockyard witness`: a small server, best on somebody else's machine, that cosigns the checkpoints of logs and refuses two
  * histories of one (C2SP tlog-witness). It keeps last sizes and roots in a file of its own.
  */
-import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { chmodSync, existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { homedir, hostname } from 'node:os'
@@ -11,6 +11,7 @@ import { DatabaseSync } from 'node:sqlite'
 import type { Command } from 'commander'
 import { COSIGNATURE, newSigner, parseVerifier, type Signer, signerOf } from '../modules/audit/note.ts'
 import { type Seen, Witness, type WitnessState } from '../modules/audit/witness.ts'
+import { prepareDirectory } from '../store/local/files.ts'
 import { fail } from './words.ts'
 
 const MOST_BODY = 64 * 1024
@@ -51,7 +52,7 @@ export function witnessCommand(stockyard: Command): void {
 }
 
 export async function startWitness({ host, port, dataDir, name, logs }: WitnessOptions): Promise<RunningWitness> {
-  mkdirSync(dataDir, { recursive: true, mode: 0o700 })
+  prepareDirectory(dataDir)
   const signer = ownKey(join(dataDir, 'witness.key'), name)
   const state = openState(join(dataDir, 'witness.db'))
   for (const log of logs) state.know(log)
